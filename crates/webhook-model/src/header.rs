@@ -1,0 +1,1 @@
+//! Custom headers of a subscription.

@@ -1,0 +1,31 @@
+//! The nouns of mcp-webhookd and the pure decisions about them.
+//!
+//! Nothing here reads a clock, does I/O or is async: time, jitter and configuration are arguments.
+//! The wire shapes live in `webhook-server`, the disk shapes in `webhook-log`; both map by hand to these.
+//!
+//! Reading order: [`subscription`] (who wants what, and where to), [`event`] (one fact),
+//! [`attempt`] (one try of a delivery and how it ended), [`decide`] (what follows from it).
+
+pub mod address;
+pub mod attempt;
+pub mod decide;
+pub mod endpoint_url;
+pub mod event;
+pub mod header;
+pub mod id;
+pub mod invalid;
+pub mod json;
+pub mod limits;
+pub mod millis;
+pub mod secret;
+pub mod subscription;
+
+pub use attempt::{Attempt, AttemptError, AttemptStatus, Failure, Outcome, Trigger};
+pub use endpoint_url::EndpointUrl;
+pub use event::{Event, EventKind};
+pub use header::CustomHeaders;
+pub use id::{EventId, SubscriptionId};
+pub use invalid::{Invalid, InvalidKind};
+pub use millis::Millis;
+pub use secret::SigningSecret;
+pub use subscription::{Dialect, Endpoint, EventFilter, Subscription};
