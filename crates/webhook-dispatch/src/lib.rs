@@ -1,1 +1,17 @@
-//! See ARCHITECTURE.md.
+//! The loop of mcp-webhookd: take what is due, render, sign, guard, send, judge, settle.
+//!
+//! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`prepared`] one attempt's request.
+//! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
+
+pub mod clock;
+mod dispatcher;
+mod lane;
+pub mod observe;
+mod prepared;
+pub mod sign;
+pub mod template;
+pub mod transport;
+
+pub use clock::{Clock, SystemClock};
+pub use dispatcher::{DRAIN, Dispatcher, Options};
+pub use observe::Counters;

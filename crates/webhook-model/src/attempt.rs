@@ -170,7 +170,12 @@ pub struct Attempt {
 
 impl Attempt {
     /// Attempt 1 of a delivery, before anything was tried.
-    pub fn pending(event_id: EventId, subscription_id: SubscriptionId, trigger: Trigger, now: Millis) -> Self {
+    pub fn pending(
+        event_id: EventId,
+        subscription_id: SubscriptionId,
+        trigger: Trigger,
+        now: Millis,
+    ) -> Self {
         Self {
             event_id,
             subscription_id,

@@ -85,7 +85,12 @@ pub struct Finished {
 /// The attempt that was pending, with its outcome; and the attempt that follows, if the subscription asks for one.
 ///
 /// A manual or test attempt is never followed by a retry.
-pub fn settle(pending: Attempt, finished: Finished, max_attempts: u8, jitter: Jitter) -> (Attempt, Option<Attempt>) {
+pub fn settle(
+    pending: Attempt,
+    finished: Finished,
+    max_attempts: u8,
+    jitter: Jitter,
+) -> (Attempt, Option<Attempt>) {
     let verdict = judge(&finished.outcome);
     let mut attempt = Attempt { finished_at: Some(finished.at), next_attempt_at: None, ..pending };
     attempt.payload = finished.payload;
@@ -156,7 +161,10 @@ mod tests {
     }
 
     fn pending(number: u32, trigger: Trigger) -> Attempt {
-        Attempt { number, ..Attempt::pending(EventId::from_u128(1), SubscriptionId::from_u128(2), trigger, NOW) }
+        Attempt {
+            number,
+            ..Attempt::pending(EventId::from_u128(1), SubscriptionId::from_u128(2), trigger, NOW)
+        }
     }
 
     fn finish(outcome: Outcome) -> Finished {
@@ -220,7 +228,10 @@ mod tests {
         check("1", 5);
         check("0", 5);
         check("99999999999999999999999999", 86_400);
-        check(&httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.unix_seconds() + 600)), 600);
+        check(
+            &httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(NOW.unix_seconds() + 600)),
+            600,
+        );
         check("Fri, 31 Dec 9999 23:59:59 GMT", 86_400);
         check("Thu, 01 Jan 1970 00:00:00 GMT", 5);
         for junk in ["1e300", "inf", "nan", "-1", "1.5", "", "soon", "\u{0661}"] {
@@ -232,7 +243,8 @@ mod tests {
     fn retries_happen_only_where_asked_for_and_never_after_a_manual_attempt() {
         #[track_caller]
         fn check(number: u32, trigger: Trigger, outcome: Outcome, max_attempts: u8, next: Option<u32>) {
-            let (attempt, following) = settle(pending(number, trigger), finish(outcome), max_attempts, Jitter(0.5));
+            let (attempt, following) =
+                settle(pending(number, trigger), finish(outcome), max_attempts, Jitter(0.5));
             assert_ne!(attempt.status, AttemptStatus::Pending);
             assert_eq!(following.as_ref().map(|a| a.number), next);
             if let Some(following) = following {

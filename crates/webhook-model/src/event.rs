@@ -107,7 +107,8 @@ mod tests {
         assert_eq!(String::from_utf8(event().body()).unwrap(), plain);
         let record = json!({"id": 4, "amount": 12.5}).as_object().unwrap().clone();
         let full = Event { records: Some(vec![record]), test: true, ..event() };
-        let expected = plain.replace("00Z\"}", "00Z\",\"records\":[{\"id\":4,\"amount\":12.5}],\"test\":true}");
+        let expected =
+            plain.replace("00Z\"}", "00Z\",\"records\":[{\"id\":4,\"amount\":12.5}],\"test\":true}");
         assert_eq!(String::from_utf8(full.body()).unwrap(), expected);
     }
 }

@@ -84,7 +84,12 @@ mod tests {
     fn ids_are_kept_in_lower_case_and_one_spelling() {
         let id: EventId = "0190C1DE-7B5A-7C3E-9B0A-1F6D2C3B4A59".parse().unwrap();
         assert_eq!(id.to_string(), "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59");
-        for other in ["", "0190c1de7b5a7c3e9b0a1f6d2c3b4a59", "{0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59}", "x190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59"] {
+        for other in [
+            "",
+            "0190c1de7b5a7c3e9b0a1f6d2c3b4a59",
+            "{0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59}",
+            "x190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59",
+        ] {
             assert_eq!(other.parse::<EventId>(), Err(NotAnId), "{other}");
         }
         assert_eq!(EventId::from_u128(id.as_u128()), id);

@@ -16,7 +16,9 @@ use crate::limits;
 /// What is wrong and where, as serde_json says it; it repeats keys but no values.
 pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
     if let Some(digits) = integer_too_long(text) {
-        return Err(de::Error::custom(format!("an integer of {digits} digits would lose some; send it as a string")));
+        return Err(de::Error::custom(format!(
+            "an integer of {digits} digits would lose some; send it as a string"
+        )));
     }
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = Strict { depth: 0 }.deserialize(&mut reader)?;
@@ -27,10 +29,13 @@ pub fn parse(text: &str) -> Result<Value, serde_json::Error> {
 /// Whether two values are the same as JSON: key order does not count, and neither does 1 against 1.0.
 pub fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
-        (Value::Number(a), Value::Number(b)) => a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64(),
+        (Value::Number(a), Value::Number(b)) => {
+            a == b || (a.is_f64() || b.is_f64()) && a.as_f64() == b.as_f64()
+        }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(value, other)))
         }
         _ => left == right,
     }
@@ -48,7 +53,11 @@ fn integer_too_long(text: &str) -> Option<usize> {
                 let length = bytes[at..].iter().take_while(|b| is_number(b)).count();
                 let literal = &text[at..at + length];
                 let integer = !literal.contains(['.', 'e', 'E']);
-                if integer && length > 18 && literal.parse::<i64>().is_err() && literal.parse::<u64>().is_err() {
+                if integer
+                    && length > 18
+                    && literal.parse::<i64>().is_err()
+                    && literal.parse::<u64>().is_err()
+                {
                     return Some(length);
                 }
                 at += length;
@@ -192,7 +201,13 @@ mod tests {
 
     #[test]
     fn ordinary_json_is_kept_as_it_is() {
-        for text in [r#"{"z":1,"a":[null,true,-5,12.5,"\u00e9"]}"#, "18446744073709551615", "-9223372036854775808", "1e20", "\"123456789012345678901234567890\""] {
+        for text in [
+            r#"{"z":1,"a":[null,true,-5,12.5,"\u00e9"]}"#,
+            "18446744073709551615",
+            "-9223372036854775808",
+            "1e20",
+            "\"123456789012345678901234567890\"",
+        ] {
             assert_eq!(parse(text).unwrap(), serde_json::from_str::<Value>(text).unwrap(), "{text}");
         }
         assert!(parse(&format!("{}{}", "[".repeat(32), "]".repeat(32))).is_ok());

@@ -43,7 +43,9 @@ impl fmt::Display for Millis {
         let nanos = i128::from(self.0.min(LAST)) * 1_000_000;
         let instant = OffsetDateTime::from_unix_timestamp_nanos(nanos).map_err(|_| fmt::Error)?;
         let text = instant
-            .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"))
+            .format(format_description!(
+                "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+            ))
             .map_err(|_| fmt::Error)?;
         f.write_str(&text)
     }

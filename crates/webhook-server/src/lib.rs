@@ -1,1 +1,12 @@
-//! See ARCHITECTURE.md.
+//! JSON-RPC on jsonrpsee, authentication, configuration and the command line of mcp-webhookd.
+//!
+//! [`serve`] wires everything; [`front`] lets requests in; [`rpc`] answers them.
+
+pub mod cli;
+pub mod config;
+pub mod files;
+pub mod front;
+pub mod knock;
+pub mod rpc;
+pub mod serve;
+pub mod token;

@@ -1,0 +1,341 @@
+//! The loop. One task owns all lanes; nothing is shared.
+//!
+//! Take attempts that ended, and hand their outcomes to the writer without waiting for it; start what is due, as far
+//! as the limits allow; wait for whatever comes first.
+//!
+//! Fairness: every lane may always hold one slot, so a hanging endpoint costs no other its turn. Second and further
+//! slots come out of one pool of `max_in_flight`, handed out in turn.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use webhook_log::{DueRow, Health, Log, Settlement, Snapshot, StoreError, Unavailable};
+use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits};
+
+use crate::{
+    clock::Clock,
+    lane::Lane,
+    observe::{Counters, log_attempt},
+    prepared::{Made, Prepared, failed},
+    transport::Transport,
+};
+
+/// How long a stop waits for attempts under way.
+pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// What the operator may set.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Second and further slots of all lanes together.
+    pub max_in_flight: usize,
+}
+
+/// An attempt that ended.
+struct Done {
+    lane: SubscriptionId,
+    seq: u64,
+    attempt: Attempt,
+    host: String,
+    finished: decide::Finished,
+    payload_is_event_body: bool,
+    max_attempts: u8,
+}
+
+type Settling = Pin<Box<dyn Future<Output = (Arc<[Settlement]>, Result<(), Unavailable>)> + Send>>;
+
+/// The loop's state.
+pub struct Dispatcher<T, C> {
+    log: Log,
+    transport: Arc<T>,
+    clock: Arc<C>,
+    counters: Arc<Counters>,
+    options: Options,
+    lanes: HashMap<SubscriptionId, Lane>,
+    /// Lanes that may have something to start, each at most once.
+    ready: VecDeque<SubscriptionId>,
+    /// When lanes have something with a time of its own. May name a time that does not matter any more.
+    timers: BTreeSet<(Millis, SubscriptionId)>,
+    attempts: JoinSet<Done>,
+    /// Slots in use beyond the first of each lane.
+    extra: usize,
+    settling: FuturesUnordered<Settling>,
+    unsettled: usize,
+    /// Outcomes that the store did not take; handed in again when it works.
+    unrecorded: Vec<Settlement>,
+}
+
+impl<T, C> std::fmt::Debug for Dispatcher<T, C> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dispatcher").field("lanes", &self.lanes.len()).finish_non_exhaustive()
+    }
+}
+
+impl<T: Transport, C: Clock> Dispatcher<T, C> {
+    /// A loop over `log` that sends with `transport`.
+    pub fn new(log: Log, transport: T, clock: Arc<C>, counters: Arc<Counters>, options: Options) -> Self {
+        Self {
+            log,
+            transport: Arc::new(transport),
+            clock,
+            counters,
+            options,
+            lanes: HashMap::new(),
+            ready: VecDeque::new(),
+            timers: BTreeSet::new(),
+            attempts: JoinSet::new(),
+            extra: 0,
+            settling: FuturesUnordered::new(),
+            unsettled: 0,
+            unrecorded: Vec::new(),
+        }
+    }
+
+    /// Runs until `stop`, then finishes what is under way for at most [`DRAIN`]. What did not finish stays due.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let log = self.log.clone();
+        let clock = Arc::clone(&self.clock);
+        let mut health = log.health();
+        let mut was_ready = true;
+        loop {
+            self.collect();
+            let is_ready = *health.borrow_and_update() == Health::Ready;
+            if is_ready {
+                if !was_ready {
+                    self.lanes.values_mut().for_each(Lane::start_over);
+                }
+                self.hand_in();
+                self.follow_moved_lanes();
+                self.start_due();
+            }
+            was_ready = is_ready;
+            let first = self.timers.first().map(|(at, _)| *at);
+            let timer = async {
+                match first {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(done) = self.attempts.join_next(), if !self.attempts.is_empty() => self.end(done),
+                Some(settled) = self.settling.next(), if !self.settling.is_empty() => self.settled(settled),
+                () = log.lanes_moved() => {}
+                changed = health.changed() => if changed.is_err() { break },
+                () = timer => self.wake_timed_lanes(),
+            }
+        }
+        self.drain().await;
+    }
+
+    /// Attempts under way end, for at most [`DRAIN`], and their outcomes go to disk.
+    async fn drain(mut self) {
+        let end = tokio::time::Instant::now() + DRAIN;
+        while let Ok(Some(done)) = tokio::time::timeout_at(end, self.attempts.join_next()).await {
+            self.end(done);
+            self.hand_in();
+        }
+        self.attempts.abort_all();
+        self.hand_in();
+        // The store answers or is gone; either way this does not hang.
+        while let Some((_, result)) = self.settling.next().await {
+            if result.is_err() {
+                tracing::warn!("the store did not take the last outcomes; these attempts are made again after the next start");
+            }
+        }
+    }
+
+    /// Everything that ended meanwhile, in one batch to the writer.
+    fn collect(&mut self) {
+        while let Some(done) = self.attempts.try_join_next() {
+            self.end(done);
+        }
+        while let Some(Some(settled)) = self.settling.next().now_or_never() {
+            self.settled(settled);
+        }
+    }
+
+    fn end(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        // The task catches its own panics, and is only aborted when the loop is gone.
+        let Ok(done) = done else { return };
+        if let Some(lane) = self.lanes.get_mut(&done.lane) {
+            lane.finished(done.seq, done.finished.at);
+            self.extra -= usize::from(lane.running() > 0);
+        }
+        self.mark_ready(done.lane);
+        let (attempt, next) =
+            decide::settle(done.attempt, done.finished, done.max_attempts, decide::Jitter(rand::random()));
+        self.counters.count(&attempt);
+        log_attempt(&attempt, &done.host, next.as_ref());
+        let payload_is_event_body = done.payload_is_event_body;
+        self.unrecorded.push(Settlement { seq: done.seq, attempt, next, payload_is_event_body });
+        self.unsettled += 1;
+    }
+
+    /// Hands outcomes to the writer.
+    fn hand_in(&mut self) {
+        if self.unrecorded.is_empty() {
+            return;
+        }
+        let batch: Arc<[Settlement]> = std::mem::take(&mut self.unrecorded).into();
+        let pending = self.log.settle(Arc::clone(&batch));
+        self.settling.push(Box::pin(async move { (batch, pending.await) }));
+    }
+
+    fn settled(&mut self, (batch, result): (Arc<[Settlement]>, Result<(), Unavailable>)) {
+        if result.is_err() {
+            // Unknown: what is on disk already will not be written twice.
+            self.unrecorded.extend(batch.iter().cloned());
+            return;
+        }
+        for settlement in batch.iter() {
+            let lane_id = settlement.attempt.subscription_id;
+            if let Some(lane) = self.lanes.get_mut(&lane_id) {
+                lane.settled(settlement.seq);
+            }
+            self.mark_ready(lane_id);
+        }
+        self.unsettled -= batch.len();
+    }
+
+    fn wake_timed_lanes(&mut self) {
+        let now = self.clock.now();
+        while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            self.mark_ready(id);
+        }
+    }
+
+    fn follow_moved_lanes(&mut self) {
+        let moved = self.log.take_moved_lanes();
+        if moved.is_empty() {
+            return;
+        }
+        let set = self.log.subscriptions();
+        for id in moved {
+            let subscription = set.get(id);
+            match self.lanes.get_mut(&id) {
+                Some(lane) => lane.follow(subscription),
+                None => drop(self.lanes.insert(id, Lane::new(id, subscription))),
+            }
+            self.mark_ready(id);
+        }
+    }
+
+    fn mark_ready(&mut self, id: SubscriptionId) {
+        if let Some(lane) = self.lanes.get_mut(&id)
+            && !std::mem::replace(&mut lane.queued, true)
+        {
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Gives each lane in turn one slot, until nothing is due or the limits are reached.
+    fn start_due(&mut self) {
+        if self.ready.is_empty() {
+            return;
+        }
+        let log = self.log.clone();
+        if log.read(|snapshot| self.start_from(snapshot)).is_err() {
+            // A lane that was half read begins anew; the pause keeps a broken store from being read in a circle.
+            self.lanes.values_mut().for_each(Lane::start_over);
+            let again = self.clock.now().plus(Duration::from_secs(1));
+            self.timers.extend(self.lanes.keys().map(|id| (again, *id)));
+        }
+    }
+
+    fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        {
+            let mut waiting = VecDeque::new();
+            while let Some(id) = self.ready.pop_front() {
+                if self.attempts.len() + self.unsettled >= limits::UNSETTLED {
+                    waiting.push_back(id);
+                    break;
+                }
+                let now = self.clock.now();
+                let pool_is_empty = self.extra >= self.options.max_in_flight;
+                let Some(lane) = self.lanes.get_mut(&id) else { continue };
+                lane.queued = false;
+                if !lane.may_start(now) {
+                    continue;
+                }
+                if lane.running() > 0 && pool_is_empty {
+                    lane.queued = true;
+                    waiting.push_back(id);
+                    continue;
+                }
+                let row = lane.next(snapshot, now)?;
+                self.timers.extend(lane.next_timed.map(|at| (at, id)));
+                match row {
+                    Some(row) => {
+                        self.start(id, row, now);
+                        self.mark_ready(id);
+                    }
+                    None if lane.is_over() => drop(self.lanes.remove(&id)),
+                    None => {}
+                }
+            }
+            waiting.append(&mut self.ready);
+            self.ready = waiting;
+            Ok(())
+        }
+    }
+
+    fn start(&mut self, id: SubscriptionId, row: DueRow, now: Millis) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        self.extra += usize::from(lane.running() > 0);
+        lane.started(row.seq, now);
+        let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
+        let transport = Arc::clone(&self.transport);
+        let clock = Arc::clone(&self.clock);
+        self.attempts.spawn(async move {
+            let DueRow { seq, attempt, body } = row;
+            let max_attempts = prepared.as_ref().map_or(1, |p| p.subscription.max_attempts);
+            let payload_is_event_body = prepared.as_ref().is_some_and(|p| p.posts_event_body());
+            let host = prepared.as_ref().map_or_else(String::new, |p| p.subscription.endpoint.url.host_port());
+            let made = AssertUnwindSafe(make_attempt(&*transport, &*clock, prepared, &attempt, body));
+            let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
+                payload: None,
+                outcome: failed(Failure::Internal, "the attempt panicked; please report it".to_owned()),
+                duration: None,
+                at: clock.now(),
+            });
+            Done { lane: id, seq, attempt, host, finished, payload_is_event_body, max_attempts }
+        });
+    }
+}
+
+/// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
+async fn make_attempt(
+    transport: &impl Transport,
+    clock: &impl Clock,
+    prepared: Option<Arc<Prepared>>,
+    attempt: &Attempt,
+    body: Option<Bytes>,
+) -> decide::Finished {
+    let ended = |payload, outcome, duration| decide::Finished { payload, outcome, duration, at: clock.now() };
+    let Some(prepared) = prepared else {
+        let message = "the subscription is not active or was deleted, so nothing was sent".to_owned();
+        return ended(None, failed(Failure::Inactive, message), None);
+    };
+    let Some(body) = body else {
+        let message = "the stored event could not be read; run `mcp-webhookd verify`".to_owned();
+        return ended(None, failed(Failure::Internal, message), None);
+    };
+    match prepared.make(attempt, &body, clock.now()) {
+        Made::Failed(outcome) => ended(None, outcome, None),
+        Made::Request(request, payload) => {
+            let exchange = transport.send(request).await;
+            ended(Some(payload), exchange.outcome, Some(exchange.duration))
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A lane: the deliveries of one subscription that are due, and how many of them may be under way.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use webhook_log::{DueRow, Snapshot, StoreError};
+use webhook_model::{Millis, Subscription, SubscriptionId};
+
+use crate::prepared::Prepared;
+
+/// An attempt older than this shows an endpoint that is slow: its lane gets no second slot.
+const SLOW: Duration = Duration::from_secs(1);
+/// How many rows a lane reads ahead, so that a busy lane does not look at the store for each of them.
+const PAGE: usize = 16;
+/// Rows read ahead are dropped from memory beyond this size.
+const PAGE_BYTES: usize = 128 << 10;
+
+/// How a lane takes its rows, which its subscription decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Up to so many at once.
+    Parallel(usize),
+    /// One after the other, in order of acceptance.
+    Strict,
+    /// Only test events go out.
+    Paused,
+    /// Everything fails as inactive, at once.
+    Inactive,
+}
+
+pub(crate) struct Lane {
+    id: SubscriptionId,
+    mode: Mode,
+    prepared: Option<Arc<Prepared>>,
+    /// First attempts up to here were looked at.
+    cursor: u64,
+    page: VecDeque<DueRow>,
+    running: HashMap<u64, Millis>,
+    unsettled: HashSet<u64>,
+    /// When the next delivery with a time of its own comes.
+    pub next_timed: Option<Millis>,
+    /// The newest attempt was slow.
+    slow: bool,
+    /// It stands in the dispatcher's queue.
+    pub queued: bool,
+}
+
+impl Lane {
+    pub fn new(id: SubscriptionId, subscription: Option<&Arc<Subscription>>) -> Self {
+        let mut lane = Self {
+            id,
+            mode: Mode::Inactive,
+            prepared: None,
+            cursor: 0,
+            page: VecDeque::new(),
+            running: HashMap::new(),
+            unsettled: HashSet::new(),
+            next_timed: None,
+            slow: false,
+            queued: false,
+        };
+        lane.follow(subscription);
+        lane
+    }
+
+    /// Takes the subscription as it is now.
+    pub fn follow(&mut self, subscription: Option<&Arc<Subscription>>) {
+        let mode = match subscription {
+            Some(s) if !s.active => Mode::Inactive,
+            None => Mode::Inactive,
+            Some(s) if s.paused => Mode::Paused,
+            Some(s) if s.endpoint.max_in_flight == 1 => Mode::Strict,
+            Some(s) => Mode::Parallel(s.endpoint.max_in_flight.into()),
+        };
+        if !matches!((mode, self.mode), (Mode::Parallel(_), Mode::Parallel(_))) {
+            self.start_over();
+        }
+        self.mode = mode;
+        let unchanged = match (&self.prepared, subscription) {
+            (Some(old), Some(new)) => Arc::ptr_eq(&old.subscription, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !unchanged {
+            self.prepared = subscription.map(|s| Arc::new(Prepared::new(Arc::clone(s))));
+        }
+    }
+
+    /// Forgets what was read ahead: the store may have changed behind it.
+    pub fn start_over(&mut self) {
+        self.cursor = 0;
+        self.page.clear();
+        self.next_timed = None;
+    }
+
+    pub fn prepared(&self) -> Option<&Arc<Prepared>> {
+        self.prepared.as_ref()
+    }
+
+    pub fn is_inactive(&self) -> bool {
+        self.mode == Mode::Inactive
+    }
+
+    /// Attempts under way.
+    pub fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Whether it can be forgotten: its subscription is gone, and so is all its work.
+    pub fn is_over(&self) -> bool {
+        self.prepared.is_none() && self.running.is_empty() && self.unsettled.is_empty()
+    }
+
+    /// Whether it may start an attempt as far as it alone is concerned. A first slot is always granted, a second one
+    /// only while the endpoint answers promptly.
+    pub fn may_start(&self, now: Millis) -> bool {
+        match self.mode {
+            Mode::Inactive => true,
+            Mode::Strict => self.running.is_empty() && self.unsettled.is_empty(),
+            Mode::Paused => self.running.is_empty(),
+            Mode::Parallel(limit) => {
+                let stuck = || self.slow || self.running.values().any(|since| now.since(*since) > SLOW);
+                self.running.is_empty() || (self.running.len() < limit && !stuck())
+            }
+        }
+    }
+
+    /// The next row to attempt, where one is due.
+    pub fn next(&mut self, snapshot: &Snapshot, now: Millis) -> Result<Option<DueRow>, StoreError> {
+        match self.mode {
+            Mode::Paused => {
+                self.next_timed = None;
+                Ok(snapshot.tests(self.id, 1, |seq| self.is_busy(seq))?.pop())
+            }
+            Mode::Strict => self.next_in_order(snapshot, now),
+            Mode::Parallel(_) => self.next_in_page(snapshot, now),
+            Mode::Inactive => self.next_in_page(snapshot, Millis(u64::MAX)),
+        }
+    }
+
+    fn next_in_order(&mut self, snapshot: &Snapshot, now: Millis) -> Result<Option<DueRow>, StoreError> {
+        self.next_timed = None;
+        if let Some(test) = snapshot.tests(self.id, 1, |seq| self.is_busy(seq))?.pop() {
+            return Ok(Some(test));
+        }
+        let Some(head) = snapshot.head(self.id)? else { return Ok(None) };
+        if head.due_at > now {
+            self.next_timed = Some(head.due_at);
+            return Ok(None);
+        }
+        snapshot.one(self.id, head.seq)
+    }
+
+    /// What has a time of its own comes first, for it is older; then first attempts in order of acceptance.
+    fn next_in_page(&mut self, snapshot: &Snapshot, now: Millis) -> Result<Option<DueRow>, StoreError> {
+        if self.page.is_empty() {
+            let (timed, next) = snapshot.timed(self.id, now, PAGE, |seq| self.is_busy(seq))?;
+            self.next_timed = next;
+            self.page.extend(timed);
+        }
+        while self.page.is_empty() {
+            let (fresh, looked) = snapshot.fresh(self.id, self.cursor, PAGE)?;
+            if looked == self.cursor {
+                break;
+            }
+            self.cursor = looked;
+            let rows: Vec<DueRow> = fresh.into_iter().filter(|row| !self.is_busy(row.seq)).collect();
+            self.page.extend(rows);
+            self.keep_page_small();
+        }
+        Ok(self.page.pop_front())
+    }
+
+    fn keep_page_small(&mut self) {
+        let mut bytes = 0;
+        let mut kept = 0;
+        for row in &self.page {
+            bytes += row.body.as_ref().map_or(0, bytes::Bytes::len);
+            if bytes > PAGE_BYTES {
+                break;
+            }
+            kept += 1;
+        }
+        if kept.max(1) < self.page.len() {
+            self.page.truncate(kept.max(1));
+            self.cursor = self.page.back().map_or(self.cursor, |row| row.seq);
+        }
+    }
+
+    fn is_busy(&self, seq: u64) -> bool {
+        self.running.contains_key(&seq) || self.unsettled.contains(&seq)
+    }
+
+    /// An attempt begins.
+    pub fn started(&mut self, seq: u64, now: Millis) {
+        self.running.insert(seq, now);
+    }
+
+    /// An attempt ended; its outcome goes to the writer.
+    pub fn finished(&mut self, seq: u64, now: Millis) {
+        if let Some(since) = self.running.remove(&seq) {
+            self.slow = now.since(since) > SLOW;
+            self.unsettled.insert(seq);
+        }
+    }
+
+    /// Its outcome is on disk.
+    pub fn settled(&mut self, seq: u64) {
+        self.unsettled.remove(&seq);
+    }
+}

@@ -1,0 +1,80 @@
+//! What is told about attempts: one wide log line each, and counters.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use webhook_model::{Attempt, AttemptStatus, Failure};
+
+/// Upper bounds of the buckets of the latency histogram, in milliseconds.
+pub const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000, 60_000];
+
+/// Counts since the start. One instance belongs to one dispatcher.
+#[derive(Debug, Default)]
+pub struct Counters {
+    succeeded: AtomicU64,
+    failed: [AtomicU64; 13],
+    buckets: [AtomicU64; BUCKETS_MS.len()],
+    duration_us: AtomicU64,
+    requests: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn count(&self, attempt: &Attempt) {
+        match (&attempt.status, &attempt.error) {
+            (AttemptStatus::Success, _) => drop(self.succeeded.fetch_add(1, Relaxed)),
+            (_, Some(error)) => drop(self.failed[usize::from(error.kind.code())].fetch_add(1, Relaxed)),
+            _ => {}
+        }
+        if let Some(duration) = attempt.duration {
+            self.time(duration);
+        }
+    }
+
+    fn time(&self, duration: Duration) {
+        self.requests.fetch_add(1, Relaxed);
+        self.duration_us.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Relaxed);
+        for (bound, bucket) in BUCKETS_MS.iter().zip(&self.buckets) {
+            if duration <= Duration::from_millis(*bound) {
+                bucket.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Attempts that succeeded.
+    pub fn succeeded(&self) -> u64 {
+        self.succeeded.load(Relaxed)
+    }
+
+    /// Attempts that failed in this way.
+    pub fn failed(&self, kind: Failure) -> u64 {
+        self.failed[usize::from(kind.code())].load(Relaxed)
+    }
+
+    /// The latency histogram: (upper bound in ms, requests up to it), then all requests, then their seconds in all.
+    pub fn latency(&self) -> (Vec<(u64, u64)>, u64, f64) {
+        let buckets = BUCKETS_MS.iter().zip(&self.buckets).map(|(bound, n)| (*bound, n.load(Relaxed))).collect();
+        let seconds = Duration::from_micros(self.duration_us.load(Relaxed)).as_secs_f64();
+        (buckets, self.requests.load(Relaxed), seconds)
+    }
+}
+
+/// One line per attempt, with everything that may be told: ids, host, outcome, time. Never a body, path or secret.
+pub(crate) fn log_attempt(attempt: &Attempt, host: &str, next: Option<&Attempt>) {
+    let kind = attempt.error.as_ref().map_or("", |error| error.kind.as_str());
+    let next_attempt_at = next.and_then(|next| next.next_attempt_at).map(|at| at.to_string());
+    tracing::info!(
+        event_id = %attempt.event_id,
+        subscription_id = %attempt.subscription_id,
+        host,
+        attempt = attempt.number,
+        trigger = attempt.trigger.as_str(),
+        status = attempt.status.as_str(),
+        response_code = attempt.response_code,
+        error_kind = kind,
+        duration_ms = attempt.duration.map(|d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX)),
+        next_attempt_at,
+        "delivery attempted"
+    );
+}

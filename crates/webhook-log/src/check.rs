@@ -1,0 +1,142 @@
+//! Verifies the invariants of the log, both ways.
+
+use std::collections::BTreeMap;
+
+use redb::{ReadableTable, ReadableTableMetadata};
+use webhook_model::AttemptStatus;
+
+use crate::{
+    due::Snapshot,
+    record::{self, AttemptRow, EventRow},
+    settle,
+    tables::{ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, Head, IDS, META, OUTCOMES, RETRY_AT},
+};
+
+impl Snapshot {
+    /// Everything that is wrong, one sentence each. Empty: the invariants of the crate's front page hold.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn check(&self) -> Result<Vec<String>, redb::Error> {
+        let mut faults = Vec::new();
+        let due = self.check_due(&mut faults)?;
+        let mut finals = 0;
+        for row in self.txn.open_table(EVENTS)?.iter()? {
+            let (seq, value) = row?;
+            match EventRow::decode(value.value()) {
+                Ok(event) => finals += self.check_delivery(seq.value(), &event, &due, &mut faults)?,
+                Err(_) => faults.push(format!("event {} cannot be read", seq.value())),
+            }
+        }
+        self.check_counts(finals, &due, &mut faults)?;
+        Ok(faults)
+    }
+
+    /// I1. Answers (subscription, attempt number) by delivery.
+    fn check_due(&self, faults: &mut Vec<String>) -> Result<BTreeMap<u64, (u128, u32)>, redb::Error> {
+        let retry_at = self.txn.open_table(RETRY_AT)?;
+        let (mut due, mut timed) = (BTreeMap::new(), 0);
+        for row in self.txn.open_table(DUE)?.iter()? {
+            let (key, value) = row?;
+            let ((owner, seq), (at, number, _)) = (key.value(), value.value());
+            if at > 0 {
+                timed += 1;
+                if retry_at.get((owner, at, seq))?.is_none() {
+                    faults.push(format!("I1: delivery {seq} is due at {at} and has no retry_at row"));
+                }
+            }
+            if due.insert(seq, (owner, number)).is_some() {
+                faults.push(format!("I1: delivery {seq} is due twice"));
+            }
+        }
+        if retry_at.len()? != timed {
+            faults.push(format!("I1: {} retry_at rows for {timed} timed deliveries", retry_at.len()?));
+        }
+        Ok(due)
+    }
+
+    /// I2 to I5 of one delivery. Answers how many final attempts it has.
+    fn check_delivery(
+        &self,
+        seq: u64,
+        event: &EventRow,
+        due: &BTreeMap<u64, (u128, u32)>,
+        faults: &mut Vec<String>,
+    ) -> Result<u64, redb::Error> {
+        let known = self.txn.open_table(IDS)?.get(event.event_id.as_u128())?.map(|row| row.value());
+        if known != Some(seq) {
+            faults.push(format!("I4: event {seq} is not under its id"));
+        }
+        let changes = self.txn.open_table(CHANGES)?;
+        let outcomes = self.txn.open_table(OUTCOMES)?;
+        let owner = event.subscription_id.as_u128();
+        let (mut finals, mut count, mut last) = (0, 0, None);
+        for row in self.txn.open_table(ATTEMPTS)?.range((seq, 0)..=(seq, u32::MAX))? {
+            let (key, value) = row?;
+            let number = key.value().1;
+            count += 1;
+            if number != count {
+                faults.push(format!("I2: delivery {seq} has attempt {number} where {count} should be"));
+            }
+            let decoded = AttemptRow::decode(value.value());
+            let Ok((change, attempt)) =
+                decoded.and_then(|row| Ok((row.change, row.into_attempt(event, number)?)))
+            else {
+                faults.push(format!("attempt {number} of delivery {seq} cannot be read"));
+                continue;
+            };
+            if changes.get(change)?.map(|row| row.value()) != Some((seq, number)) {
+                faults.push(format!("I5: attempt {number} of delivery {seq} is not in the feed at {change}"));
+            }
+            let is_final = attempt.status != AttemptStatus::Pending;
+            finals += u64::from(is_final);
+            if outcomes.get((owner, attempt.status.code(), seq, number))?.is_some() != is_final {
+                faults.push(format!("I5: attempt {number} of delivery {seq} and its outcomes row disagree"));
+            }
+            last = Some(attempt);
+        }
+        let pending = due.get(&seq).copied();
+        let newest_pending = last.as_ref().is_none_or(|last| last.status == AttemptStatus::Pending);
+        let expected = newest_pending.then(|| (owner, count.max(1)));
+        if pending != expected {
+            faults.push(format!("I2: delivery {seq} has due row {pending:?}, its attempts say {expected:?}"));
+        }
+        let closed = match &last {
+            Some(last) => self.txn.open_table(CLOSED)?.get((settle::closed_at(last), seq))?.is_some(),
+            None => false,
+        };
+        if closed == pending.is_some() {
+            faults.push(format!("I3: delivery {seq} is pending: {}, closed: {closed}", pending.is_some()));
+        }
+        Ok(finals)
+    }
+
+    /// The other way: no row without an event.
+    fn check_counts(
+        &self,
+        finals: u64,
+        due: &BTreeMap<u64, (u128, u32)>,
+        faults: &mut Vec<String>,
+    ) -> Result<(), redb::Error> {
+        let (events, attempts) = self.size()?;
+        let mut same = |what: &str, left: u64, right: u64| {
+            if left != right {
+                faults.push(format!("{what}: {left} rows where {right} should be"));
+            }
+        };
+        let pending = due.len() as u64;
+        same("I4: ids", self.txn.open_table(IDS)?.len()?, events);
+        same("I3: closed", self.txn.open_table(CLOSED)?.len()?, events.saturating_sub(pending));
+        same("I5: changes", self.txn.open_table(CHANGES)?.len()?, attempts);
+        same("I5: outcomes", self.txn.open_table(OUTCOMES)?.len()?, finals);
+        let orphans = due.keys().filter(|seq| !matches!(self.event(**seq), Ok(Some(_)))).count();
+        same("I4: due without an event", orphans as u64, 0);
+        Ok(())
+    }
+
+    pub(crate) fn next_numbers(&self) -> Result<Head, redb::Error> {
+        let meta = self.txn.open_table(META)?;
+        let head = meta.get("head")?.and_then(|row| record::decode_head(row.value()).ok());
+        Ok(head.unwrap_or(Head { seq: 1, change: 1 }))
+    }
+}

@@ -1,0 +1,193 @@
+//! What is due: read by the dispatcher, in pages, so that memory does not grow with the backlog.
+
+use bytes::Bytes;
+use redb::{ReadTransaction, ReadableTableMetadata};
+use webhook_model::{Attempt, EventId, Millis, SubscriptionId, Trigger};
+
+use crate::{
+    record::{AttemptRow, EventRow},
+    tables::{ATTEMPTS, BEFORE_ALL, DUE, EVENTS, RETRY_AT},
+};
+
+/// The log as it was at one commit. Short-lived: as long as it lives, freed pages cannot be used again.
+pub struct Snapshot {
+    pub(crate) txn: ReadTransaction,
+    pub(crate) log_id: std::sync::Arc<str>,
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Snapshot(..)")
+    }
+}
+
+/// A pending attempt, and the event to send.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueRow {
+    /// The delivery, in order of acceptance.
+    pub seq: u64,
+    /// The attempt, pending.
+    pub attempt: Attempt,
+    /// The event's default body; none when its row could not be read, so that the attempt can only fail.
+    pub body: Option<Bytes>,
+}
+
+/// The oldest pending delivery of a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LaneHead {
+    /// The delivery.
+    pub seq: u64,
+    /// When it is due; [`Millis`] 0 = at once.
+    pub due_at: Millis,
+}
+
+impl Snapshot {
+    /// The subscriptions that have anything pending. One look-up each, however long their backlogs.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn lanes(&self) -> Result<Vec<SubscriptionId>, redb::Error> {
+        let due = self.txn.open_table(DUE)?;
+        let mut lanes = Vec::new();
+        let mut from = (0, 0);
+        while let Some(row) = due.range(from..)?.next() {
+            let owner = row?.0.value().0;
+            lanes.push(SubscriptionId::from_u128(owner));
+            let Some(next) = owner.checked_add(1) else { break };
+            from = (next, 0);
+        }
+        Ok(lanes)
+    }
+
+    /// How many deliveries are pending.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn pending(&self) -> Result<u64, redb::Error> {
+        Ok(self.txn.open_table(DUE)?.len()?)
+    }
+
+    /// The oldest pending delivery of one subscription.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn head(&self, lane: SubscriptionId) -> Result<Option<LaneHead>, redb::Error> {
+        let due = self.txn.open_table(DUE)?;
+        let owner = lane.as_u128();
+        let first = due.range((owner, 0)..=(owner, u64::MAX))?.next().transpose()?;
+        Ok(first.map(|(key, value)| LaneHead { seq: key.value().1, due_at: Millis(value.value().0) }))
+    }
+
+    /// Deliveries that wait for their first attempt, in order of acceptance, from behind `after`; at most `limit` of
+    /// them. Also answers how far it looked: rows up to there need not be looked at again.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn fresh(
+        &self,
+        lane: SubscriptionId,
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<DueRow>, u64), redb::Error> {
+        let due = self.txn.open_table(DUE)?;
+        let owner = lane.as_u128();
+        let mut rows = Vec::new();
+        let mut looked = after;
+        for row in due.range((owner, after.saturating_add(1))..=(owner, u64::MAX))? {
+            if rows.len() == limit {
+                break;
+            }
+            let (key, value) = row?;
+            let (seq, (at, number, trigger)) = (key.value().1, value.value());
+            if at == 0 {
+                rows.push(self.load(lane, seq, number, trigger)?);
+            }
+            looked = seq;
+        }
+        Ok((rows, looked))
+    }
+
+    /// Deliveries with a time of their own that has come (retries, redeliveries), earliest first, without those that
+    /// are `busy`; at most `limit`. Also answers when the next one comes.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn timed(
+        &self,
+        lane: SubscriptionId,
+        now: Millis,
+        limit: usize,
+        busy: impl Fn(u64) -> bool,
+    ) -> Result<(Vec<DueRow>, Option<Millis>), redb::Error> {
+        let retry_at = self.txn.open_table(RETRY_AT)?;
+        let owner = lane.as_u128();
+        let mut rows = Vec::new();
+        for row in retry_at.range((owner, 0, 0)..=(owner, u64::MAX, u64::MAX))? {
+            let (_, at, seq) = row?.0.value();
+            if busy(seq) {
+                continue;
+            }
+            if at > now.0 || rows.len() == limit {
+                return Ok((rows, Some(Millis(at))));
+            }
+            rows.extend(self.one(lane, seq)?);
+        }
+        Ok((rows, None))
+    }
+
+    /// Test events of one subscription, which wait for nothing.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn tests(
+        &self,
+        lane: SubscriptionId,
+        limit: usize,
+        busy: impl Fn(u64) -> bool,
+    ) -> Result<Vec<DueRow>, redb::Error> {
+        Ok(self.timed(lane, BEFORE_ALL, limit, busy)?.0)
+    }
+
+    /// The pending attempt of one delivery.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn one(&self, lane: SubscriptionId, seq: u64) -> Result<Option<DueRow>, redb::Error> {
+        let due = self.txn.open_table(DUE)?;
+        let Some(row) = due.get((lane.as_u128(), seq))? else { return Ok(None) };
+        let (_, number, trigger) = row.value();
+        self.load(lane, seq, number, trigger).map(Some)
+    }
+
+    fn load(&self, lane: SubscriptionId, seq: u64, number: u32, trigger: u8) -> Result<DueRow, redb::Error> {
+        let event = self.event(seq)?;
+        let attempt = match (&event, number) {
+            (Some(event), 1) => Some(event.first_attempt()),
+            (Some(event), _) => self.attempt(seq, number, event)?,
+            (None, _) => None,
+        };
+        let Some((attempt, event)) = attempt.zip(event) else {
+            // Damaged. It must end as a failed attempt, not as a panic at every start.
+            let trigger = Trigger::from_code(trigger).unwrap_or(Trigger::Event);
+            let attempt = Attempt::pending(EventId::from_u128(0), lane, trigger, Millis(0));
+            return Ok(DueRow { seq, attempt: Attempt { number, ..attempt }, body: None });
+        };
+        Ok(DueRow { seq, attempt, body: Some(event.body) })
+    }
+
+    pub(crate) fn event(&self, seq: u64) -> Result<Option<EventRow>, redb::Error> {
+        let events = self.txn.open_table(EVENTS)?;
+        Ok(events.get(seq)?.and_then(|row| EventRow::decode(row.value()).ok()))
+    }
+
+    pub(crate) fn attempt(
+        &self,
+        seq: u64,
+        number: u32,
+        event: &EventRow,
+    ) -> Result<Option<Attempt>, redb::Error> {
+        let attempts = self.txn.open_table(ATTEMPTS)?;
+        let Some(row) = attempts.get((seq, number))? else { return Ok(None) };
+        Ok(AttemptRow::decode(row.value()).and_then(|row| row.into_attempt(event, number)).ok())
+    }
+}

@@ -1,0 +1,199 @@
+//! The handle: hands jobs to the writer, opens snapshots, tells what moved.
+
+use std::{
+    collections::HashSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
+    thread::JoinHandle,
+};
+
+use redb::{Database, ReadableDatabase};
+use tokio::sync::{Notify, oneshot, watch};
+use webhook_model::SubscriptionId;
+
+use crate::{
+    due::Snapshot,
+    medium::{Medium, OpenError},
+    meta::Attachment,
+    seal::SealingKey,
+    subscriptions::SubscriptionSet,
+    tables::Tx,
+    writer::{Ack, Message, Writer},
+};
+
+/// The store did not take the call. Whether a write became durable is unknown: ask again, by id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the delivery log is unavailable; nothing was acknowledged, try again")]
+pub struct Unavailable;
+
+/// Whether the store works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Ready,
+    /// It does not, and is being reopened.
+    Unavailable {
+        /// Why, for the operator.
+        reason: String,
+    },
+}
+
+/// An answer that comes once the commit is on disk.
+#[derive(Debug)]
+pub struct Pending<T>(oneshot::Receiver<T>);
+
+impl<T> Future for Pending<T> {
+    type Output = Result<T, Unavailable>;
+
+    fn poll(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Self::Output> {
+        // The writer drops the other end when the commit failed.
+        std::pin::Pin::new(&mut self.0).poll(cx).map(|answer| answer.map_err(|_| Unavailable))
+    }
+}
+
+impl<T> Pending<T> {
+    /// Waits for the answer on a thread that may block.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn wait(self) -> Result<T, Unavailable> {
+        self.0.blocking_recv().map_err(|_| Unavailable)
+    }
+}
+
+/// What the writer and the readers share.
+pub(crate) struct Shared {
+    pub database: RwLock<Option<Database>>,
+    pub memory: RwLock<Memory>,
+    pub lanes: Mutex<HashSet<SubscriptionId>>,
+    pub lanes_moved: Notify,
+    pub feed: watch::Sender<u64>,
+    pub health: watch::Sender<Health>,
+}
+
+/// The part of the log that is small and always in memory.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    pub log_id: Arc<str>,
+    pub set: SubscriptionSet,
+    pub attachment: Option<Arc<Attachment>>,
+}
+
+/// The delivery log. Clones share it.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+    inbox: mpsc::Sender<Message>,
+    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Log(..)")
+    }
+}
+
+impl Log {
+    /// Opens the log, and makes it where there is none.
+    ///
+    /// # Errors
+    /// The store does not open, or is of a newer version. See [`OpenError`].
+    pub fn open(medium: impl Medium, key: SealingKey) -> Result<Self, OpenError> {
+        let (inbox, messages) = mpsc::channel();
+        let (shared, writer) = Writer::start(medium, key, messages)?;
+        let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
+        Ok(Self { shared, inbox, writer: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    /// Ends the writer after what was handed in before, and closes the store. Calls after that are unavailable.
+    pub fn close(&self) {
+        let _ = self.inbox.send(Message::Close);
+        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    /// Runs a job in the next commit.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Pending<T> {
+        let (answer, pending) = oneshot::channel();
+        let job = move |tx: &mut Tx<'_>| -> Result<Ack, redb::Error> {
+            let value = job(tx)?;
+            Ok(Box::new(move || drop(answer.send(value))))
+        };
+        // When the writer is gone, the job and with it the sender is dropped, and the call is unavailable.
+        let _ = self.inbox.send(Message::Job(Box::new(job)));
+        Pending(pending)
+    }
+
+    /// Looks at the log as it is now. Blocks for as long as the look takes; do not hold it over an await.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn read<T>(&self, look: impl FnOnce(&Snapshot) -> Result<T, redb::Error>) -> Result<T, Unavailable> {
+        let log_id = self.log_id();
+        let guard = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = guard.as_ref().ok_or(Unavailable)?;
+        // redb can panic on a damaged page; that must not take a reader's thread with it.
+        let looked = catch_unwind(AssertUnwindSafe(|| {
+            let txn = database.begin_read()?;
+            look(&Snapshot { txn, log_id })
+        }));
+        match looked {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "reading the delivery log failed");
+                Err(Unavailable)
+            }
+            Err(_) => {
+                tracing::error!("reading the delivery log panicked; run `mcp-webhookd verify`");
+                Err(Unavailable)
+            }
+        }
+    }
+
+    /// The identity of this log. A log that was lost or restored has another.
+    pub fn log_id(&self) -> Arc<str> {
+        Arc::clone(&self.memory().log_id)
+    }
+
+    /// Every subscription, as of the newest commit.
+    pub fn subscriptions(&self) -> SubscriptionSet {
+        self.memory().set.clone()
+    }
+
+    /// The database that is attached.
+    pub fn attachment(&self) -> Option<Arc<Attachment>> {
+        self.memory().attachment.clone()
+    }
+
+    fn memory(&self) -> std::sync::RwLockReadGuard<'_, Memory> {
+        self.shared.memory.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The subscriptions whose deliveries moved since the last call.
+    pub fn take_moved_lanes(&self) -> HashSet<SubscriptionId> {
+        std::mem::take(&mut *self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until [`Log::take_moved_lanes`] has something, or the store came back.
+    pub async fn lanes_moved(&self) {
+        self.shared.lanes_moved.notified().await;
+    }
+
+    /// The number of the newest change, whenever it moves.
+    pub fn feed(&self) -> watch::Receiver<u64> {
+        self.shared.feed.subscribe()
+    }
+
+    /// Whether the store works, whenever that changes.
+    pub fn health(&self) -> watch::Receiver<Health> {
+        self.shared.health.subscribe()
+    }
+}

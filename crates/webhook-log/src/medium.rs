@@ -1,0 +1,128 @@
+//! Where the log lives: a file that is made safely, or memory in tests.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use redb::{Database, DatabaseError, StorageError};
+
+/// redb's own page cache. Lanes are read in pages, so more brings little.
+const CACHE_BYTES: usize = 16 << 20;
+
+/// Something that can open the database, again after trouble.
+pub trait Medium: Send + 'static {
+    /// Opens the database, and makes it where there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn open(&mut self) -> Result<Database, OpenError>;
+}
+
+/// Why the store did not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("another process has the store open; one sidecar serves one data directory")]
+    Locked,
+    /// The file is not a store, or is damaged.
+    #[error(
+        "the store is damaged or is not a store of mcp-webhookd ({0}); restore a backup, or move the file away to begin anew"
+    )]
+    Damaged(String),
+    /// Written by a newer version.
+    #[error(
+        "the store has format {found}, this version reads up to {known}; install the newer mcp-webhookd again"
+    )]
+    Newer {
+        /// What the file says.
+        found: u32,
+        /// What this version reads.
+        known: u32,
+    },
+    /// The file system said no.
+    #[error("the store could not be opened: {0}")]
+    Io(#[from] io::Error),
+    /// redb said no.
+    #[error("the store could not be opened: {0}")]
+    Store(#[source] Box<redb::Error>),
+}
+
+impl From<redb::Error> for OpenError {
+    fn from(error: redb::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<DatabaseError> for OpenError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::DatabaseAlreadyOpen => Self::Locked,
+            DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                Self::Damaged(error.to_string())
+            }
+            DatabaseError::Storage(StorageError::Io(error)) => Self::Io(error),
+            DatabaseError::Storage(StorageError::Corrupted(text)) => Self::Damaged(text),
+            other => Self::Damaged(other.to_string()),
+        }
+    }
+}
+
+/// A file. It comes into being whole: made under another name, synced, renamed, and the folder synced.
+#[derive(Debug)]
+pub struct File {
+    path: PathBuf,
+}
+
+impl File {
+    /// The store in `path`.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into() }
+    }
+
+    /// redb is not crash-safe before the second write of a new file's header, so that write must come before the
+    /// name does.
+    fn make(&self) -> Result<(), OpenError> {
+        let unfinished = self.path.with_extension("unfinished");
+        match fs::remove_file(&unfinished) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+            _ => {}
+        }
+        let database = builder().create(&unfinished)?;
+        restrict(&unfinished)?;
+        let txn = database.begin_write().map_err(redb::Error::from)?;
+        txn.commit().map_err(redb::Error::from)?;
+        drop(database);
+        fs::File::open(&unfinished)?.sync_all()?;
+        fs::rename(&unfinished, &self.path)?;
+        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    }
+}
+
+impl Medium for File {
+    fn open(&mut self) -> Result<Database, OpenError> {
+        match fs::metadata(&self.path) {
+            Ok(found) if found.len() == 0 => {
+                return Err(OpenError::Damaged("the file is empty".to_owned()));
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => self.make()?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(builder().open(&self.path)?)
+    }
+}
+
+fn builder() -> redb::Builder {
+    let mut builder = Database::builder();
+    builder.set_cache_size(CACHE_BYTES);
+    builder
+}
+
+/// Only the owner may read or write it.
+fn restrict(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}

@@ -1,0 +1,156 @@
+//! The tables, and the one way to write them.
+
+use std::{collections::HashSet, sync::Arc};
+
+use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use webhook_model::{Millis, SubscriptionId};
+
+use crate::{log::Memory, meta::Attachment, record, seal::SealingKey, subscriptions::SubscriptionSet};
+
+/// Version of everything below. A file of another version is refused or migrated, never guessed at.
+pub(crate) const FORMAT: u32 = 1;
+
+/// `format`, `log_id`, `head`, `database`: facts about the file as a whole.
+pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+/// Subscription id -> [`record::SubscriptionRow`].
+pub(crate) const SUBSCRIPTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("subscriptions");
+/// Event id -> seq. Random keys stay out of every other table: appending is several times cheaper.
+pub(crate) const IDS: TableDefinition<'_, u128, u64> = TableDefinition::new("ids");
+/// Seq (order of acceptance) -> [`record::EventRow`]. Written once.
+pub(crate) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+/// (seq, number) -> [`record::AttemptRow`].
+pub(crate) const ATTEMPTS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("attempts");
+/// (subscription, seq) -> (due in ms or 0 = at once, attempt number, trigger): what is pending, in order of acceptance.
+/// The subscription leads, so that a dead endpoint's backlog never stands before another's work.
+pub(crate) const DUE: TableDefinition<'_, (u128, u64), (u64, u32, u8)> = TableDefinition::new("due");
+/// (subscription, due in ms, seq): the rows of `due` that have a time of their own, in order of time.
+pub(crate) const RETRY_AT: TableDefinition<'_, (u128, u64, u64), ()> = TableDefinition::new("retry_at");
+/// Change -> (seq, number): the feed that Odoo pulls.
+pub(crate) const CHANGES: TableDefinition<'_, u64, (u64, u32)> = TableDefinition::new("changes");
+/// (subscription, status, seq, number) of final attempts, for lists.
+pub(crate) const OUTCOMES: TableDefinition<'_, (u128, u8, u64, u32), ()> = TableDefinition::new("outcomes");
+/// (closed in ms, seq) of deliveries that are over, for retention.
+pub(crate) const CLOSED: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("closed");
+
+/// A test event goes before everything else and also while its subscription is paused: the earliest time there is.
+pub(crate) const BEFORE_ALL: Millis = Millis(1);
+
+/// The next free numbers. They never go back, so that neither a purge nor a restart can reuse one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub seq: u64,
+    pub change: u64,
+}
+
+/// All tables of one write transaction, and what it changes in memory once it is committed.
+pub(crate) struct Tx<'t> {
+    pub meta: Table<'t, &'static str, &'static [u8]>,
+    pub subscriptions: Table<'t, u128, &'static [u8]>,
+    pub ids: Table<'t, u128, u64>,
+    pub events: Table<'t, u64, &'static [u8]>,
+    pub attempts: Table<'t, (u64, u32), &'static [u8]>,
+    pub due: Table<'t, (u128, u64), (u64, u32, u8)>,
+    pub retry_at: Table<'t, (u128, u64, u64), ()>,
+    pub changes: Table<'t, u64, (u64, u32)>,
+    pub outcomes: Table<'t, (u128, u8, u64, u32), ()>,
+    pub closed: Table<'t, (u64, u64), ()>,
+    pub head: Head,
+    pub set: SubscriptionSet,
+    pub attachment: Option<Arc<Attachment>>,
+    pub touched: HashSet<SubscriptionId>,
+    pub key: &'t SealingKey,
+    started: Head,
+}
+
+impl<'t> Tx<'t> {
+    pub fn open(
+        txn: &'t WriteTransaction,
+        head: Head,
+        memory: Memory,
+        key: &'t SealingKey,
+    ) -> Result<Self, redb::Error> {
+        Ok(Self {
+            meta: txn.open_table(META)?,
+            subscriptions: txn.open_table(SUBSCRIPTIONS)?,
+            ids: txn.open_table(IDS)?,
+            events: txn.open_table(EVENTS)?,
+            attempts: txn.open_table(ATTEMPTS)?,
+            due: txn.open_table(DUE)?,
+            retry_at: txn.open_table(RETRY_AT)?,
+            changes: txn.open_table(CHANGES)?,
+            outcomes: txn.open_table(OUTCOMES)?,
+            closed: txn.open_table(CLOSED)?,
+            head,
+            set: memory.set,
+            attachment: memory.attachment,
+            touched: HashSet::new(),
+            key,
+            started: head,
+        })
+    }
+
+    /// Writes the numbers back if they moved; what is left is for memory, once the commit is on disk.
+    pub fn finish(mut self) -> Result<Committed, redb::Error> {
+        if self.head != self.started {
+            self.meta.insert("head", record::encode_head(self.head).as_slice())?;
+        }
+        Ok(Committed { head: self.head, set: self.set, attachment: self.attachment, touched: self.touched })
+    }
+
+    /// Makes a delivery due: at once (`None`) or at a time of its own.
+    pub fn make_due(
+        &mut self,
+        subscription: SubscriptionId,
+        seq: u64,
+        at: Option<Millis>,
+        number: u32,
+        trigger: u8,
+    ) -> Result<(), redb::Error> {
+        let at = at.map_or(0, |at| at.0.max(BEFORE_ALL.0));
+        self.due.insert((subscription.as_u128(), seq), (at, number, trigger))?;
+        if at > 0 {
+            self.retry_at.insert((subscription.as_u128(), at, seq), ())?;
+        }
+        self.touched.insert(subscription);
+        Ok(())
+    }
+
+    /// The number of the attempt that is due, where one is.
+    pub fn due_number(&self, subscription: SubscriptionId, seq: u64) -> Result<Option<u32>, redb::Error> {
+        Ok(self.due.get((subscription.as_u128(), seq))?.map(|row| row.value().1))
+    }
+
+    /// Takes a delivery out of what is due.
+    pub fn take_due(&mut self, subscription: SubscriptionId, seq: u64) -> Result<(), redb::Error> {
+        let taken = self.due.remove((subscription.as_u128(), seq))?.map(|row| row.value().0);
+        if let Some(at) = taken.filter(|at| *at > 0) {
+            self.retry_at.remove((subscription.as_u128(), at, seq))?;
+        }
+        Ok(())
+    }
+
+    /// The change number of a stored attempt, where it is in the feed.
+    pub fn change_of(&self, seq: u64, number: u32) -> Result<Option<u64>, redb::Error> {
+        let row = self.attempts.get((seq, number))?;
+        Ok(row.and_then(|row| record::AttemptRow::decode(row.value()).ok()).map(|row| row.change))
+    }
+
+    /// Gives the attempt the next place in the feed, and frees the one it had.
+    pub fn move_change(&mut self, seq: u64, number: u32) -> Result<u64, redb::Error> {
+        if let Some(old) = self.change_of(seq, number)? {
+            self.changes.remove(old)?;
+        }
+        let change = self.head.change;
+        self.head.change += 1;
+        self.changes.insert(change, (seq, number))?;
+        Ok(change)
+    }
+}
+
+/// What a commit changes in memory.
+pub(crate) struct Committed {
+    pub head: Head,
+    pub set: SubscriptionSet,
+    pub attachment: Option<Arc<Attachment>>,
+    pub touched: HashSet<SubscriptionId>,
+}

@@ -1,0 +1,344 @@
+//! The configuration: defaults, a TOML file, environment variables, options, each over the one before.
+//!
+//! All faults of the file are reported at once, with line and column; unknown keys are faults.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// Everything that can be configured. The defaults need no file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// `[server] listen`: address and port; port 0 picks a free one.
+    pub listen: SocketAddr,
+    /// `[server] data_dir`; none: see [`crate::files::DataDir::choose`].
+    pub data_dir: Option<PathBuf>,
+    /// `[server] token_file`; none: `token` in the data directory.
+    pub token_file: Option<PathBuf>,
+    /// `[server] allowed_hosts`: names that a `Host` header may carry besides the listener's own.
+    pub allowed_hosts: Vec<String>,
+    /// `[server] tls_cert_file`: PEM, the certificate and its chain.
+    pub tls_cert_file: Option<PathBuf>,
+    /// `[server] tls_key_file`: PEM, the certificate's private key.
+    pub tls_key_file: Option<PathBuf>,
+    /// `[server] allow_plaintext`: a listener that is not loopback may do without TLS.
+    pub allow_plaintext: bool,
+    /// `[network] allow_http`: endpoints may be `http://`.
+    pub allow_http: bool,
+    /// `[network] allow_networks`: CIDRs that the address guard lets through.
+    pub allow_networks: Vec<IpNet>,
+    /// `[network] extra_ca_file`: PEM, certificates to trust besides the system's.
+    pub extra_ca_file: Option<PathBuf>,
+    /// `[dispatch] max_in_flight`: second and further slots of all endpoints together.
+    pub max_in_flight: usize,
+    /// `[retention] days`: how long deliveries that are over are kept, and ids remembered.
+    pub retention: Duration,
+    /// `[log] format`.
+    pub log_format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8170)),
+            data_dir: None,
+            token_file: None,
+            allowed_hosts: Vec::new(),
+            tls_cert_file: None,
+            tls_key_file: None,
+            allow_plaintext: false,
+            allow_http: false,
+            allow_networks: Vec::new(),
+            extra_ca_file: None,
+            max_in_flight: 256,
+            retention: days(30),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+fn days(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 60 * 60)
+}
+
+/// One thing that is wrong, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct Fault {
+    /// `line 3, column 1`, or the name of the variable or option.
+    pub place: String,
+    /// What is wrong and what is expected.
+    pub message: String,
+}
+
+/// Every key, by section, with a way to set it from a TOML value.
+const KEYS: &[(&str, &str, Setter)] = &[
+    ("server", "listen", |c, v| {
+        set(&mut c.listen, v.text()?.parse(), "an address and port such as 127.0.0.1:8170")
+    }),
+    ("server", "data_dir", |c, v| Ok(c.data_dir = Some(v.text()?.into()))),
+    ("server", "token_file", |c, v| Ok(c.token_file = Some(v.text()?.into()))),
+    ("server", "allowed_hosts", |c, v| Ok(c.allowed_hosts = v.texts()?)),
+    ("server", "tls_cert_file", |c, v| Ok(c.tls_cert_file = Some(v.text()?.into()))),
+    ("server", "tls_key_file", |c, v| Ok(c.tls_key_file = Some(v.text()?.into()))),
+    ("server", "allow_plaintext", |c, v| Ok(c.allow_plaintext = v.truth()?)),
+    ("network", "allow_http", |c, v| Ok(c.allow_http = v.truth()?)),
+    ("network", "allow_networks", |c, v| {
+        c.allow_networks = v.texts()?.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+        Ok(())
+    }),
+    ("network", "extra_ca_file", |c, v| Ok(c.extra_ca_file = Some(v.text()?.into()))),
+    ("dispatch", "max_in_flight", |c, v| {
+        c.max_in_flight = usize::try_from(v.number(1, 100_000)?).unwrap_or(usize::MAX);
+        Ok(())
+    }),
+    ("retention", "days", |c, v| Ok(c.retention = days(v.number(1, 3650)?))),
+    ("log", "format", |c, v| {
+        c.log_format = match v.text()?.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            _ => return Err("expected \"text\" or \"json\"".to_owned()),
+        };
+        Ok(())
+    }),
+];
+
+type Setter = fn(&mut Config, &Given) -> Result<(), String>;
+
+/// A value from the file, or a text from the environment that is read as the setter needs it.
+enum Given {
+    Toml(toml::Value),
+    Text(String),
+}
+
+impl Given {
+    fn text(&self) -> Result<String, String> {
+        match self {
+            Self::Text(text) | Self::Toml(toml::Value::String(text)) => Ok(text.clone()),
+            Self::Toml(_) => Err("expected a text in quotes".to_owned()),
+        }
+    }
+
+    fn truth(&self) -> Result<bool, String> {
+        match self {
+            Self::Toml(toml::Value::Boolean(truth)) => Ok(*truth),
+            Self::Text(text) if text == "true" => Ok(true),
+            Self::Text(text) if text == "false" => Ok(false),
+            _ => Err("expected true or false".to_owned()),
+        }
+    }
+
+    fn number(&self, least: u64, most: u64) -> Result<u64, String> {
+        let number = match self {
+            Self::Toml(toml::Value::Integer(number)) => u64::try_from(*number).ok(),
+            Self::Text(text) => text.parse().ok(),
+            Self::Toml(_) => None,
+        };
+        let fits = number.filter(|n| (least..=most).contains(n));
+        fits.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
+    }
+
+    fn texts(&self) -> Result<Vec<String>, String> {
+        match self {
+            Self::Text(text) => {
+                Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect())
+            }
+            Self::Toml(toml::Value::Array(items)) => {
+                items.iter().map(|item| Self::Toml(item.clone()).text()).collect()
+            }
+            Self::Toml(_) => Err("expected a list of texts".to_owned()),
+        }
+    }
+}
+
+fn set<T, E>(place: &mut T, value: Result<T, E>, expected: &str) -> Result<(), String> {
+    *place = value.map_err(|_| format!("expected {expected}"))?;
+    Ok(())
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    webhook_model::address::parse_network(text).map_err(|error| error.to_string())
+}
+
+impl Config {
+    /// Reads a file's text over the defaults.
+    ///
+    /// # Errors
+    /// Every fault in it.
+    pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
+        let mut config = Self::default();
+        let faults = config.read_toml(text);
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    fn read_toml(&mut self, text: &str) -> Vec<Fault> {
+        let at = |offset: usize, message: String| Fault { place: place(text, offset), message };
+        type Section = std::collections::BTreeMap<Spanned<String>, Spanned<toml::Value>>;
+        let sections: std::collections::BTreeMap<Spanned<String>, Spanned<toml::Value>> =
+            match toml::from_str(text) {
+                Ok(sections) => sections,
+                Err(error) => {
+                    return vec![at(error.span().map_or(0, |span| span.start), error.message().to_owned())];
+                }
+            };
+        // The sections again, each key with its place.
+        let spanned: std::collections::BTreeMap<String, Section> = toml::from_str(text).unwrap_or_default();
+        let mut faults = Vec::new();
+        for (section, value) in &sections {
+            let name = section.get_ref();
+            if !KEYS.iter().any(|(known, ..)| known == name) {
+                let known = "server, network, dispatch, retention and log";
+                faults.push(at(section.span().start, format!("unknown section [{name}]; there are {known}")));
+                continue;
+            }
+            if !value.get_ref().is_table() {
+                faults.push(at(value.span().start, format!("expected a section [{name}]")));
+                continue;
+            }
+            for (key, value) in spanned.get(name).into_iter().flatten() {
+                let fault = match KEYS.iter().find(|(s, k, _)| s == name && k == key.get_ref()) {
+                    None => Some((key.span().start, format!("unknown key {} in [{name}]", key.get_ref()))),
+                    Some((.., setter)) => setter(self, &Given::Toml(value.get_ref().clone()))
+                        .err()
+                        .map(|message| (value.span().start, format!("{}: {message}", key.get_ref()))),
+                };
+                faults.extend(fault.map(|(offset, message)| at(offset, message)));
+            }
+        }
+        faults
+    }
+
+    /// Reads `MCP_WEBHOOKD_<SECTION>_<KEY>` variables over what is there.
+    ///
+    /// # Errors
+    /// Every fault in them.
+    pub fn read_environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        for (name, value) in variables {
+            let Some(rest) = name.strip_prefix("MCP_WEBHOOKD_") else { continue };
+            let key = KEYS.iter().find(|(section, key, _)| rest == format!("{section}_{key}").to_uppercase());
+            let Some((.., setter)) = key else {
+                let message = "is not a setting; check its spelling, or unset it".to_owned();
+                faults.push(Fault { place: name, message });
+                continue;
+            };
+            if let Err(message) = setter(self, &Given::Text(value)) {
+                faults.push(Fault { place: name, message });
+            }
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+
+    /// What can only be judged on the whole.
+    ///
+    /// # Errors
+    /// Every fault.
+    pub fn check(&self) -> Result<(), Vec<Fault>> {
+        let mut faults = Vec::new();
+        let has_tls = self.tls_cert_file.is_some() && self.tls_key_file.is_some();
+        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
+            let message = "tls_cert_file and tls_key_file belong together; give both or none".to_owned();
+            faults.push(Fault { place: "[server]".to_owned(), message });
+        }
+        if !self.listen.ip().is_loopback() && !has_tls && !self.allow_plaintext {
+            let message = format!(
+                "listen = \"{}\" is reachable from other machines and has no TLS; give tls_cert_file and tls_key_file, \
+                 or set allow_plaintext = true if a proxy in front does TLS",
+                self.listen
+            );
+            faults.push(Fault { place: "[server]".to_owned(), message });
+        }
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+fn place(text: &str, offset: usize) -> String {
+    let before = &text[..offset.min(text.len())];
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
+    format!("line {line}, column {column}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_sets_what_it_names_and_nothing_else() {
+        let text = "[server]\nlisten = \"127.0.0.1:0\"\n[network]\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n[retention]\ndays = 7\n[log]\nformat = \"json\"\n";
+        let config = Config::from_toml(text).unwrap();
+        let expected = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            allow_http: true,
+            allow_networks: vec!["127.0.0.0/8".parse().unwrap()],
+            retention: days(7),
+            log_format: LogFormat::Json,
+            ..Config::default()
+        };
+        assert_eq!(config, expected);
+        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn all_faults_come_at_once_with_their_places() {
+        let text = "[server]\nlisten = 5\ntyop = 1\n[nettwork]\n[dispatch]\nmax_in_flight = 0\n[network]\nallow_networks = [\"0.0.0.0/0\"]\n";
+        let mut faults: Vec<String> =
+            Config::from_toml(text).unwrap_err().iter().map(ToString::to_string).collect();
+        faults.sort();
+        let starts: Vec<&str> = faults.iter().filter_map(|f| f.split(':').next()).collect();
+        assert_eq!(
+            starts,
+            [
+                "line 2, column 10",
+                "line 3, column 1",
+                "line 4, column 2",
+                "line 6, column 17",
+                "line 8, column 18"
+            ],
+            "{faults:#?}"
+        );
+        let broken = Config::from_toml("[server\n").unwrap_err();
+        assert_eq!(broken.len(), 1);
+    }
+
+    #[test]
+    fn variables_override_and_a_misspelt_one_is_a_fault() {
+        let mut config = Config::default();
+        let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let variables = [
+            set("MCP_WEBHOOKD_NETWORK_ALLOW_NETWORKS", "127.0.0.0/8, 10.1.0.0/16"),
+            set("MCP_WEBHOOKD_DISPATCH_MAX_IN_FLIGHT", "9"),
+            set("PATH", "x"),
+        ];
+        config.read_environment(variables.into_iter()).unwrap();
+        assert_eq!((config.allow_networks.len(), config.max_in_flight), (2, 9));
+        let faults =
+            config.read_environment([set("MCP_WEBHOOKD_NETWORK_ALOW_HTTP", "true")].into_iter()).unwrap_err();
+        assert_eq!(faults[0].place, "MCP_WEBHOOKD_NETWORK_ALOW_HTTP");
+    }
+
+    #[test]
+    fn a_public_listener_needs_tls_or_an_explicit_word() {
+        let mut config = Config { listen: "0.0.0.0:8170".parse().unwrap(), ..Config::default() };
+        assert!(config.check().unwrap_err()[0].message.contains("allow_plaintext"));
+        config.allow_plaintext = true;
+        assert_eq!(config.check(), Ok(()));
+        config.tls_cert_file = Some("cert.pem".into());
+        assert!(config.check().is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! The data directory: who may read it, and the small files in it. Every file has mode 0600, the folder 0700.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+use webhook_log::SealingKey;
+
+use crate::token::{self, Tokens};
+
+/// Where the sidecar keeps what must outlive it.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+/// What is made on the first start, and read on every one.
+pub struct Opened {
+    /// Of the addon.
+    pub tokens: Tokens,
+    /// Of the sidecar's own commands.
+    pub admin_tokens: Tokens,
+    /// For what is sealed in the store.
+    pub key: SealingKey,
+}
+
+impl std::fmt::Debug for Opened {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Opened(..)")
+    }
+}
+
+impl DataDir {
+    /// `given`, else `$STATE_DIRECTORY`, else `$XDG_STATE_HOME/mcp-webhookd`, else `~/.local/state/mcp-webhookd`.
+    ///
+    /// # Errors
+    /// None of them is set.
+    pub fn choose(given: Option<PathBuf>) -> Result<Self> {
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let chosen = given
+            .or_else(|| variable("STATE_DIRECTORY"))
+            .or_else(|| variable("XDG_STATE_HOME").map(|home| home.join("mcp-webhookd")))
+            .or_else(|| variable("HOME").map(|home| home.join(".local/state/mcp-webhookd")));
+        match chosen {
+            Some(path) => Ok(Self(path)),
+            None => bail!(
+                "no data directory: give --data-dir DIR, or set STATE_DIRECTORY, XDG_STATE_HOME or HOME"
+            ),
+        }
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The store.
+    pub fn store(&self) -> PathBuf {
+        self.0.join("log.redb")
+    }
+
+    /// The addon's token, unless the configuration names another file.
+    pub fn token(&self) -> PathBuf {
+        self.0.join("token")
+    }
+
+    /// The token of the sidecar's own commands.
+    pub fn admin_token(&self) -> PathBuf {
+        self.0.join("admin_token")
+    }
+
+    /// Where the running sidecar listens.
+    pub fn address(&self) -> PathBuf {
+        self.0.join("address")
+    }
+
+    /// Makes the folder and its files where they are missing, and refuses those that others can read.
+    ///
+    /// # Errors
+    /// The file system said no, or a file is open to others.
+    pub fn open(&self, token_file: Option<&Path>) -> Result<Opened> {
+        let folder = self.0.display();
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .with_context(|| format!("make {folder}"))?;
+        check_private(&self.0)?;
+        for entry in fs::read_dir(&self.0).with_context(|| format!("look into {folder}"))? {
+            check_private(&entry?.path())?;
+        }
+        let token_file = token_file.map_or_else(|| self.token(), Path::to_path_buf);
+        if make_token(&token_file)? {
+            tracing::info!(file = %token_file.display(), "made a bearer token; Odoo needs what is in this file");
+        }
+        make_token(&self.admin_token())?;
+        Ok(Opened {
+            tokens: Tokens::read(&token_file)?,
+            admin_tokens: Tokens::read(&self.admin_token())?,
+            key: self.sealing_key()?,
+        })
+    }
+
+    fn sealing_key(&self) -> Result<SealingKey> {
+        let path = self.0.join("key");
+        match fs::read(&path) {
+            Ok(bytes) => match bytes.as_slice().try_into() {
+                Ok(bytes) => Ok(SealingKey::new(bytes)),
+                Err(_) => bail!(
+                    "{} has {} bytes, 32 are expected; restore it from a backup",
+                    path.display(),
+                    bytes.len()
+                ),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.store().exists() => bail!(
+                "{} is missing, but there is a store that was written with it; restore it from a backup, or move {} away to begin anew",
+                path.display(),
+                self.store().display()
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let (key, bytes) = SealingKey::generate().context("make a sealing key")?;
+                write_private(&path, bytes.as_slice())?;
+                Ok(key)
+            }
+            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        }
+    }
+}
+
+/// Makes a token file where there is none; answers whether it did.
+fn make_token(path: &Path) -> Result<bool> {
+    if path.exists() {
+        return Ok(false);
+    }
+    write_private(path, format!("{}\n", token::random()?).as_bytes())?;
+    Ok(true)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+///
+/// # Errors
+/// The file system said no.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let write = || -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)?;
+        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+    };
+    write().with_context(|| format!("write {}", path.display()))
+}
+
+/// A file or folder that others can read is refused: it may hold secrets.
+fn check_private(path: &Path) -> Result<()> {
+    let found = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    let mode = found.mode() & 0o777;
+    if mode & 0o077 != 0 {
+        let wanted = if found.is_dir() { "700" } else { "600" };
+        bail!("{} is open to others (mode {mode:o}); run: chmod {wanted} {}", path.display(), path.display());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_start_makes_private_files_and_the_second_reads_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir(folder.path().join("data"));
+        data.open(None).unwrap();
+        let token = fs::read_to_string(data.token()).unwrap();
+        assert!(data.open(None).unwrap().tokens.contains(token.trim()));
+        for name in ["token", "admin_token", "key"] {
+            let mode = fs::metadata(data.path().join(name)).unwrap().mode() & 0o777;
+            assert_eq!(mode, 0o600, "{name}");
+        }
+    }
+
+    #[test]
+    fn files_that_others_can_read_are_refused_with_the_remedy() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir(folder.path().join("data"));
+        data.open(None).unwrap();
+        fs::set_permissions(data.token(), fs::Permissions::from_mode(0o644)).unwrap();
+        let error = data.open(None).unwrap_err().to_string();
+        assert!(error.contains("chmod 600"), "{error}");
+    }
+
+    #[test]
+    fn a_store_without_its_key_is_not_started_with_a_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataDir(folder.path().join("data"));
+        data.open(None).unwrap();
+        fs::remove_file(data.path().join("key")).unwrap();
+        write_private(&data.store(), b"x").unwrap();
+        assert!(data.open(None).unwrap_err().to_string().contains("key is missing"));
+    }
+}

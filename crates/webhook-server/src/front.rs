@@ -1,0 +1,219 @@
+//! The HTTP side, before JSON-RPC: who may come in, how much and how slowly, and the two plain pages.
+
+use std::{
+    convert::Infallible, fmt::Write, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed,
+    time::Duration,
+};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
+use tokio::sync::Semaphore;
+use webhook_dispatch::Counters;
+use webhook_log::Health;
+use webhook_model::{Failure, limits};
+
+use crate::{
+    rpc::{Caller, Service, middleware::BadRequest},
+    token::Tokens,
+};
+
+/// A request's body must be there within this time.
+const BODY_TIME: Duration = Duration::from_secs(10);
+/// Requests worked on at once; more wait their turn.
+const CONCURRENT: usize = 256;
+
+/// What stands in front of the methods.
+#[derive(Debug)]
+pub struct Front {
+    service: Arc<Service>,
+    counters: Arc<Counters>,
+    tokens: Tokens,
+    admin_tokens: Tokens,
+    address: SocketAddr,
+    allowed_hosts: Vec<String>,
+    room: Semaphore,
+}
+
+impl Front {
+    /// A front for a listener on `address`.
+    pub fn new(
+        service: Arc<Service>,
+        counters: Arc<Counters>,
+        tokens: Tokens,
+        admin_tokens: Tokens,
+        address: SocketAddr,
+        allowed_hosts: Vec<String>,
+    ) -> Self {
+        let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
+        let room = Semaphore::new(CONCURRENT);
+        Self { service, counters, tokens, admin_tokens, address, allowed_hosts, room }
+    }
+
+    /// Answers one request; `rpc` gets those that may call methods, with their whole body.
+    ///
+    /// # Errors
+    /// Never.
+    pub async fn answer<S>(&self, request: Request<Incoming>, mut rpc: S) -> Result<HttpResponse, Infallible>
+    where
+        S: tower::Service<HttpRequest, Response = HttpResponse>,
+        S::Error: std::fmt::Display,
+    {
+        let headers = request.headers();
+        if headers.contains_key(header::ORIGIN) || !self.is_own_host(&request) {
+            return Ok(plain(StatusCode::FORBIDDEN, "this address is not for browsers, nor for this Host\n"));
+        }
+        match (request.method(), request.uri().path()) {
+            (&Method::GET, "/healthz") => return Ok(self.health()),
+            (&Method::GET, "/metrics") => return Ok(self.metrics()),
+            (&Method::POST, "/") => {}
+            (_, "/" | "/healthz" | "/metrics") => return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "")),
+            _ => return Ok(plain(StatusCode::NOT_FOUND, "")),
+        }
+        let Some(caller) = self.caller(headers) else {
+            return Ok(plain(StatusCode::UNAUTHORIZED, ""));
+        };
+        let Ok(_room) = self.room.acquire().await else {
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, ""));
+        };
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove(header::AUTHORIZATION);
+        parts.extensions.insert(caller);
+        let bytes = match tokio::time::timeout(BODY_TIME, Limited::new(body, limits::REQUEST_BYTES).collect())
+            .await
+        {
+            Ok(Ok(collected)) => collected.to_bytes(),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => {
+                return Ok(jsonrpsee::server::http::response::too_large(
+                    u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX),
+                ));
+            }
+            Ok(Err(_)) => return Ok(plain(StatusCode::BAD_REQUEST, "")),
+            Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT, "")),
+        };
+        let answer = rpc.call(Request::from_parts(parts, HttpBody::from(bytes))).await;
+        Ok(match answer {
+            Ok(mut response) => {
+                if response.extensions().get::<BadRequest>().is_some() {
+                    *response.status_mut() = StatusCode::BAD_REQUEST;
+                }
+                response
+            }
+            Err(error) => {
+                tracing::error!(%error, "a request could not be answered");
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "")
+            }
+        })
+    }
+
+    /// The listener's own address, loopback under any name of its own, or a name from the configuration.
+    fn is_own_host<B>(&self, request: &Request<B>) -> bool {
+        let given = request.headers().get_all(header::HOST);
+        let mut hosts = given.iter().map(|value| value.to_str().unwrap_or("?"));
+        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
+        let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
+        let name = authority.host().to_lowercase();
+        let bare = name.trim_start_matches('[').trim_end_matches(']');
+        let is_loopback =
+            bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+        is_loopback
+            || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip == self.address.ip())
+            || self.allowed_hosts.iter().any(|allowed| *allowed == name || *allowed == host.to_lowercase())
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(value), None) = (given.next(), given.next()) else { return None };
+        let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
+        // Both are looked at, whatever the first says: the time tells nothing.
+        let (is_addon, is_admin) = (self.tokens.contains(token), self.admin_tokens.contains(token));
+        let database =
+            headers.get("x-odoo-database").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+        (is_addon || is_admin).then_some(Caller { is_admin, database })
+    }
+
+    fn health(&self) -> HttpResponse {
+        let health = self.service.log.health().borrow().clone();
+        let (status, body) = match health {
+            Health::Ready => (StatusCode::OK, serde_json::json!({"status": "ok"})),
+            Health::Unavailable { reason } => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                serde_json::json!({"status": "store_unavailable", "reason": reason}),
+            ),
+        };
+        typed(status, "application/json", body.to_string())
+    }
+
+    /// Prometheus text format 0.0.4. Labels are bounded: kinds of the contract, never a host or an id.
+    fn metrics(&self) -> HttpResponse {
+        let mut text = String::new();
+        let mut put = |name: &str, kind: &str, help: &str, samples: &[(String, String)]| {
+            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            for (labels, value) in samples {
+                let _ = writeln!(text, "{name}{labels} {value}");
+            }
+        };
+        let words = ["accepted", "duplicate", "rejected"];
+        let submitted: Vec<_> = words
+            .iter()
+            .zip(&self.service.submitted)
+            .map(|(word, n)| (format!("{{status=\"{word}\"}}"), n.load(Relaxed).to_string()))
+            .collect();
+        put(
+            "mcp_webhookd_events_submitted_total",
+            "counter",
+            "Events submitted, by what became of them.",
+            &submitted,
+        );
+        let mut attempts = vec![("{outcome=\"success\"}".to_owned(), self.counters.succeeded().to_string())];
+        attempts.extend(Failure::ALL.iter().map(|kind| {
+            (format!("{{outcome=\"{}\"}}", kind.as_str()), self.counters.failed(*kind).to_string())
+        }));
+        put("mcp_webhookd_attempts_total", "counter", "Attempts that ended, by outcome.", &attempts);
+        let (buckets, count, sum) = self.counters.latency();
+        let name = "mcp_webhookd_request_seconds";
+        let mut samples: Vec<_> = buckets
+            .iter()
+            .map(|(ms, n)| (format!("_bucket{{le=\"{}\"}}", *ms as f64 / 1000.0), n.to_string()))
+            .collect();
+        samples.push(("_bucket{le=\"+Inf\"}".to_owned(), count.to_string()));
+        samples.push(("_sum".to_owned(), sum.to_string()));
+        samples.push(("_count".to_owned(), count.to_string()));
+        put(name, "histogram", "How long requests to endpoints took.", &samples);
+        let ready = u8::from(*self.service.log.health().borrow() == Health::Ready);
+        put(
+            "mcp_webhookd_store_ready",
+            "gauge",
+            "1 while the delivery log works.",
+            &[(String::new(), ready.to_string())],
+        );
+        if let Ok(pending) = self.service.log.read(webhook_log::Snapshot::pending) {
+            put(
+                "mcp_webhookd_pending",
+                "gauge",
+                "Deliveries that are pending.",
+                &[(String::new(), pending.to_string())],
+            );
+        }
+        let pulled = self.service.pulled_at.load(Relaxed) as f64 / 1000.0;
+        put(
+            "mcp_webhookd_last_pull_timestamp_seconds",
+            "gauge",
+            "When Odoo last pulled the feed; 0 = not since the start.",
+            &[(String::new(), pulled.to_string())],
+        );
+        typed(StatusCode::OK, "text/plain; version=0.0.4", text)
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> HttpResponse {
+    typed(status, "text/plain; charset=utf-8", text.to_owned())
+}
+
+fn typed(status: StatusCode, content_type: &'static str, text: String) -> HttpResponse {
+    let mut response = Response::new(HttpBody::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(content_type));
+    response
+}

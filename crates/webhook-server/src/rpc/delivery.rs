@@ -1,0 +1,210 @@
+//! `delivery.*`: what became of events, and another try.
+
+use serde_json::{Value, json, value::RawValue};
+use webhook_log::{CursorFault, ListQuery, Redelivery, TestEvent};
+use webhook_model::{
+    Attempt, AttemptStatus, EventFilter, EventId, EventKind, Invalid, Millis, SubscriptionId, limits,
+};
+
+use super::{
+    Answer, Service,
+    error::{Kind, RpcError},
+    fields::{self, Fields},
+    wire::{self, Sample, WireAttempt},
+};
+
+/// Rows of failed attempts that one commit of `redeliver_many` looks at, so that deliveries go on meanwhile.
+const REDELIVER_STEP: usize = 500;
+
+/// Serialised attempts, up to the size of an answer.
+#[derive(Default)]
+struct Page {
+    attempts: Vec<Box<RawValue>>,
+    bytes: usize,
+}
+
+impl Page {
+    fn take(&mut self, attempt: &Attempt) -> bool {
+        let Ok(text) = serde_json::value::to_raw_value(&WireAttempt::from(attempt)) else { return true };
+        self.bytes += text.get().len() + 1;
+        if self.bytes > limits::LIST_ANSWER_BYTES && !self.attempts.is_empty() {
+            return false;
+        }
+        self.attempts.push(text);
+        true
+    }
+
+    fn answer(&self, rest: &Value) -> Answer {
+        let attempts: Vec<&RawValue> = self.attempts.iter().map(|text| &**text).collect();
+        super::raw(rest, "attempts", &attempts)
+    }
+}
+
+fn event_id(fields: &mut Fields) -> Result<EventId, Invalid> {
+    fields.required("event_id", fields::ID, fields::id)
+}
+
+fn subscription_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
+    fields.required("subscription_id", fields::ID, fields::id)
+}
+
+/// `delivery.get`
+pub async fn get(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let id = event_id(&mut fields)?;
+    fields.finish()?;
+    let found = service.log.read(|snapshot| snapshot.attempts(id))?;
+    let attempts = found.ok_or_else(|| RpcError::not_found("event_id", "event"))?;
+    let mut page = Page::default();
+    attempts.iter().for_each(|attempt| drop(page.take(attempt)));
+    page.answer(&json!({}))
+}
+
+/// `delivery.list`
+pub async fn list(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let subscription_id = match fields.take("subscription_id") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            fields::id(&value)
+                .ok_or_else(|| Invalid::params("subscription_id", format!("expected {}", fields::ID)))?,
+        ),
+    };
+    let status = match fields.take("status") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            value
+                .as_str()
+                .and_then(AttemptStatus::parse)
+                .ok_or_else(|| Invalid::params("status", "expected pending, success or failed"))?,
+        ),
+    };
+    let after = match fields.take("after") {
+        None | Some(Value::Null) => None,
+        Some(value) => Some(
+            read_place(&value).ok_or_else(|| Invalid::params("after", "expected the `next` of a page"))?,
+        ),
+    };
+    let limit = super::limit(&mut fields)?;
+    fields.finish()?;
+    let mut page = Page::default();
+    let query = ListQuery { subscription_id, status, after, limit };
+    let listed = service.log.read(|snapshot| snapshot.list(query, |attempt| page.take(&attempt)))?;
+    page.answer(&json!({"next": listed.next.map(|(seq, number)| format!("{seq}.{number}"))}))
+}
+
+fn read_place(value: &Value) -> Option<(u64, u32)> {
+    let (seq, number) = value.as_str()?.split_once('.')?;
+    Some((seq.parse().ok()?, number.parse().ok()?))
+}
+
+/// `delivery.changes`
+pub async fn changes(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let after = fields.required("after", "a cursor, \"\" for the beginning", fields::string)?;
+    let limit = super::limit(&mut fields)?;
+    fields.finish()?;
+    let mut page = Page::default();
+    let found =
+        service.log.read(|snapshot| snapshot.changes(&after, limit, |attempt| page.take(&attempt)))?;
+    let found = found.map_err(|fault| match fault {
+        CursorFault::Malformed => {
+            Invalid::params("after", "expected a cursor of this method, or \"\"").into()
+        }
+        CursorFault::Stale => RpcError::new(
+            Kind::StaleCursor,
+            "after: the cursor is of another log; call subscription.sync and begin again with \"\"",
+        ),
+    })?;
+    service.pulled();
+    page.answer(&json!({"cursor": found.cursor, "more": found.more, "log_id": &*service.log.log_id()}))
+}
+
+/// `delivery.redeliver`
+pub async fn redeliver(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let id = event_id(&mut fields)?;
+    fields.finish()?;
+    match service.log.redeliver(id, service.now()).await? {
+        Redelivery::Started(attempt) => Ok(json!(WireAttempt::from(&attempt)).into()),
+        Redelivery::NotFound => Err(RpcError::not_found("event_id", "event")),
+        Redelivery::Conflict => {
+            Err(RpcError::new(Kind::Conflict, "event_id: an attempt is pending already; wait for it"))
+        }
+        Redelivery::Inactive => Err(RpcError::new(
+            Kind::Inactive,
+            "the subscription is not active or was deleted; activate it first",
+        )),
+    }
+}
+
+/// `delivery.redeliver_many`
+pub async fn redeliver_many(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let owner = subscription_id(&mut fields)?;
+    let since = fields.required("since", "an RFC 3339 time such as 2026-11-23T10:15:00Z", |value| {
+        Millis::parse_rfc3339(value.as_str()?)
+    })?;
+    let dry_run = fields.optional("dry_run", "true or false", Value::as_bool)?.unwrap_or(false);
+    fields.finish()?;
+    let set = service.log.subscriptions();
+    let subscription =
+        set.get(owner).ok_or_else(|| RpcError::not_found("subscription_id", "subscription"))?;
+    if dry_run {
+        let count = service.log.read(|snapshot| snapshot.count_failed(owner, since))?;
+        return Ok(json!({"count": count}).into());
+    }
+    if !subscription.active {
+        return Err(RpcError::new(
+            Kind::Inactive,
+            "subscription_id: the subscription is not active; activate it first",
+        ));
+    }
+    let (mut count, mut after) = (0, Some(0));
+    while let Some(from) = after {
+        let step = service.log.redeliver_failed(owner, since, from, REDELIVER_STEP, service.now()).await?;
+        count += step.0;
+        after = step.1;
+    }
+    Ok(json!({"count": count}).into())
+}
+
+/// `delivery.test`
+pub async fn test(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let owner = subscription_id(&mut fields)?;
+    let event = fields.take("event").unwrap_or_else(|| json!({}));
+    fields.finish()?;
+    let set = service.log.subscriptions();
+    let subscription =
+        set.get(owner).ok_or_else(|| RpcError::not_found("subscription_id", "subscription"))?;
+    let kind = match subscription.event_type {
+        EventFilter::Create => EventKind::Create,
+        EventFilter::Unlink => EventKind::Unlink,
+        EventFilter::Write | EventFilter::All => EventKind::Write,
+    };
+    let now = service.now();
+    let sample = Sample {
+        id: service.new_id(),
+        subscription_id: Some(owner),
+        model: subscription.model.clone(),
+        kind,
+        now,
+    };
+    let mut read = wire::event(event, Some(sample))?;
+    if read.event.subscription_id != owner {
+        return Err(Invalid::params("event.subscription_id", "is not the subscription that is tested").into());
+    }
+    read.event.test = true;
+    match service.log.test(read.into_submission()?, now).await? {
+        TestEvent::Started(attempt) => Ok(json!(WireAttempt::from(&attempt)).into()),
+        TestEvent::NotFound => Err(RpcError::not_found("subscription_id", "subscription")),
+        TestEvent::Conflict => {
+            Err(RpcError::new(Kind::Conflict, "event.id: an event with this id exists; make a new id"))
+        }
+        TestEvent::Inactive => Err(RpcError::new(
+            Kind::Inactive,
+            "subscription_id: the subscription is not active; activate it first",
+        )),
+    }
+}

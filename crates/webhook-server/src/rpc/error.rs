@@ -1,0 +1,206 @@
+//! From a fault to the coded error that the caller reads. This is the one table of codes.
+
+use jsonrpsee::types::ErrorObjectOwned;
+use serde::Serialize;
+use webhook_log::{Rejection, Unavailable};
+use webhook_model::{Invalid, InvalidKind};
+
+/// The contract's kinds of application error, with their codes. Codes below zero are JSON-RPC's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// -32602: the parameters' shape.
+    InvalidParams,
+    NotFound,
+    Conflict,
+    InvalidUrl,
+    BlockedAddress,
+    InvalidTemplate,
+    InvalidSecret,
+    InvalidHeader,
+    LimitExceeded,
+    PayloadTooLarge,
+    Inactive,
+    Expired,
+    StaleCursor,
+    Fenced,
+    StoreUnavailable,
+}
+
+impl Kind {
+    /// Every kind, for the documentation.
+    pub const ALL: &'static [Self] = &[
+        Self::InvalidParams,
+        Self::NotFound,
+        Self::Conflict,
+        Self::InvalidUrl,
+        Self::BlockedAddress,
+        Self::InvalidTemplate,
+        Self::InvalidSecret,
+        Self::InvalidHeader,
+        Self::LimitExceeded,
+        Self::PayloadTooLarge,
+        Self::Inactive,
+        Self::Expired,
+        Self::StaleCursor,
+        Self::Fenced,
+        Self::StoreUnavailable,
+    ];
+
+    /// The JSON-RPC error code.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::InvalidParams => -32602,
+            Self::NotFound => 1001,
+            Self::Conflict => 1002,
+            Self::InvalidUrl => 1003,
+            Self::BlockedAddress => 1004,
+            Self::InvalidTemplate => 1005,
+            Self::InvalidSecret => 1006,
+            Self::InvalidHeader => 1007,
+            Self::LimitExceeded => 1008,
+            Self::PayloadTooLarge => 1009,
+            Self::Inactive => 1010,
+            Self::Expired => 1011,
+            Self::StaleCursor => 1012,
+            Self::Fenced => 1013,
+            Self::StoreUnavailable => 1014,
+        }
+    }
+
+    /// The contract's word, as `data.kind`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidParams => "invalid_params",
+            Self::NotFound => "not_found",
+            Self::Conflict => "conflict",
+            Self::InvalidUrl => "invalid_url",
+            Self::BlockedAddress => "blocked_address",
+            Self::InvalidTemplate => "invalid_template",
+            Self::InvalidSecret => "invalid_secret",
+            Self::InvalidHeader => "invalid_header",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::Inactive => "inactive",
+            Self::Expired => "expired",
+            Self::StaleCursor => "stale_cursor",
+            Self::Fenced => "fenced",
+            Self::StoreUnavailable => "store_unavailable",
+        }
+    }
+}
+
+/// An error as it goes over the wire: `{code, message, data: {kind, field?, detail?, line?, column?, pointer?}}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RpcError {
+    pub code: i32,
+    pub message: String,
+    pub data: Data,
+}
+
+/// What a program may decide on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Data {
+    pub kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pointer: Option<String>,
+}
+
+impl RpcError {
+    /// An error without a field.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let data =
+            Data { kind: kind.as_str(), field: None, detail: None, line: None, column: None, pointer: None };
+        Self { code: kind.code(), message: message.into(), data }
+    }
+
+    /// There is no such thing.
+    pub fn not_found(field: &str, what: &str) -> Self {
+        Self::new(Kind::NotFound, format!("{field}: there is no such {what}")).field(field)
+    }
+
+    /// The parameters are not even JSON of the right shape.
+    pub fn malformed(error: &serde_json::Error) -> Self {
+        let mut refused =
+            Self::new(Kind::InvalidParams, format!("the parameters could not be read: {error}"));
+        (refused.data.line, refused.data.column) = (Some(error.line()), Some(error.column()));
+        refused
+    }
+
+    fn field(mut self, field: &str) -> Self {
+        self.data.field = Some(field.to_owned());
+        self
+    }
+}
+
+impl From<Invalid> for RpcError {
+    fn from(invalid: Invalid) -> Self {
+        let kind = match invalid.kind {
+            InvalidKind::Params => Kind::InvalidParams,
+            InvalidKind::Url => Kind::InvalidUrl,
+            InvalidKind::BlockedAddress => Kind::BlockedAddress,
+            InvalidKind::Template => Kind::InvalidTemplate,
+            InvalidKind::Secret => Kind::InvalidSecret,
+            InvalidKind::Header => Kind::InvalidHeader,
+            InvalidKind::LimitExceeded => Kind::LimitExceeded,
+            InvalidKind::PayloadTooLarge => Kind::PayloadTooLarge,
+        };
+        let mut error = Self::new(kind, invalid.to_string()).field(&invalid.field);
+        error.data.detail = Some(invalid.message);
+        error.data.pointer = invalid.pointer;
+        error
+    }
+}
+
+impl From<Unavailable> for RpcError {
+    fn from(unavailable: Unavailable) -> Self {
+        Self::new(Kind::StoreUnavailable, unavailable.to_string())
+    }
+}
+
+impl From<Rejection> for RpcError {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::NotFound => Self::not_found("subscription_id", "subscription"),
+            Rejection::Inactive => {
+                Self::new(Kind::Inactive, "the subscription is not active").field("subscription_id")
+            }
+            Rejection::Conflict => {
+                Self::new(Kind::Conflict, "id: another event was accepted under this id; make a new id")
+                    .field("id")
+            }
+            Rejection::Expired => Self::new(
+                Kind::Expired,
+                "timestamp: the event is older than the time for which ids are remembered (retention.days)",
+            )
+            .field("timestamp"),
+        }
+    }
+}
+
+impl From<RpcError> for ErrorObjectOwned {
+    fn from(error: RpcError) -> Self {
+        Self::owned(error.code, error.message, Some(error.data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_code_of_its_own_and_application_codes_are_positive() {
+        let mut codes: Vec<i32> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Kind::ALL.len());
+        assert!(Kind::ALL.iter().all(|kind| kind.code() > 0 || *kind == Kind::InvalidParams));
+    }
+}

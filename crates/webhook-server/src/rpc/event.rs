@@ -1,0 +1,71 @@
+//! `event.submit`: durable before the answer, each event for itself.
+
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use webhook_log::{Acceptance, Submission};
+use webhook_model::{Invalid, InvalidKind, json as strict, limits};
+
+use super::{Answer, Service, error::RpcError, wire};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Submit<'a> {
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+/// `event.submit`
+pub async fn submit(service: &Service, params: Option<&str>) -> Answer {
+    let call: Submit<'_> =
+        serde_json::from_str(params.unwrap_or("{}")).map_err(|e| RpcError::malformed(&e))?;
+    if call.events.is_empty() || call.events.len() > limits::EVENTS_PER_CALL {
+        let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, call.events.len());
+        return Err(Invalid::new(InvalidKind::LimitExceeded, "events", message).into());
+    }
+    let read: Vec<Result<Submission, RpcError>> =
+        call.events.iter().map(|text| read_event(text.get())).collect();
+    let good: Vec<Submission> = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
+    let now = service.now();
+    // Enqueued before the first await: a caller that hangs up cannot lose what it handed in.
+    let accepted = service.log.accept(good, now, service.oldest_event(now));
+    let mut accepted = accepted.await?.into_iter();
+    let results: Vec<Value> = call
+        .events
+        .iter()
+        .zip(read)
+        .map(|(text, event)| match event {
+            Ok(submission) => result(json!(submission.event_id), accepted.next()),
+            Err(error) => json!({"event_id": told_id(text.get()), "status": "rejected", "error": error}),
+        })
+        .collect();
+    service.count_submitted(&results);
+    Ok(json!({"results": results}).into())
+}
+
+fn read_event(text: &str) -> Result<Submission, RpcError> {
+    if text.len() > limits::EVENT_BYTES {
+        return Err(wire::too_large(text.len()).into());
+    }
+    let value = strict::parse(text).map_err(|error| RpcError::malformed(&error))?;
+    Ok(wire::event(value, None)?.into_submission()?)
+}
+
+/// The id of an event that could not be read otherwise, as far as there is one, so that the caller can tell which.
+fn told_id(text: &str) -> Value {
+    let loose: Option<Value> = serde_json::from_str(text).ok();
+    let id = loose.as_ref().and_then(|event| event.get("id")).and_then(Value::as_str);
+    id.filter(|id| id.len() <= 64).map_or(Value::Null, |id| json!(id.to_lowercase()))
+}
+
+fn result(event_id: Value, acceptance: Option<Acceptance>) -> Value {
+    match acceptance {
+        Some(Acceptance::Accepted) => json!({"event_id": event_id, "status": "accepted"}),
+        Some(Acceptance::Duplicate) => json!({"event_id": event_id, "status": "duplicate"}),
+        Some(Acceptance::Rejected(rejection)) => {
+            json!({"event_id": event_id, "status": "rejected", "error": RpcError::from(rejection)})
+        }
+        None => {
+            json!({"event_id": event_id, "status": "rejected", "error": RpcError::from(webhook_log::Unavailable)})
+        }
+    }
+}

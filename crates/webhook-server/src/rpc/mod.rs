@@ -1,0 +1,214 @@
+//! The JSON-RPC methods: one table of names, one file per namespace.
+//!
+//! Wire shapes are mapped by hand to the model. Every method takes parameters by name and refuses what it does not know.
+
+pub mod delivery;
+pub mod error;
+pub mod event;
+pub mod fields;
+pub mod middleware;
+pub mod openrpc;
+pub mod subscription;
+pub mod system;
+pub mod template;
+pub mod wire;
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use jsonrpsee::{RpcModule, types::ErrorObjectOwned};
+use serde::Serialize;
+use serde_json::{Value, value::RawValue};
+use webhook_dispatch::{Clock, SystemClock};
+use webhook_log::Log;
+use webhook_model::{EventId, Invalid, Millis, endpoint_url::UrlPolicy, limits};
+
+use self::{error::RpcError, fields::Fields};
+
+/// What a method answers.
+pub type Answer = Result<Json, RpcError>;
+
+/// A JSON answer, serialised already where it is long.
+#[derive(Debug, Clone)]
+pub enum Json {
+    /// A value.
+    Value(Value),
+    /// Its text.
+    Raw(Box<RawValue>),
+}
+
+impl From<Value> for Json {
+    fn from(value: Value) -> Self {
+        Self::Value(value)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Value(value) => value.serialize(serializer),
+            Self::Raw(text) => text.serialize(serializer),
+        }
+    }
+}
+
+/// What methods work with.
+#[derive(Debug)]
+pub struct Service {
+    /// The log.
+    pub log: Log,
+    /// The time.
+    pub clock: Arc<SystemClock>,
+    /// Which URLs are allowed.
+    pub url_policy: UrlPolicy,
+    /// For how long ids are remembered.
+    pub retention: Duration,
+    /// This program's version.
+    pub version: &'static str,
+    /// When it started.
+    pub started: Instant,
+    /// Events submitted, by what became of them: accepted, duplicate, rejected.
+    pub submitted: [AtomicU64; 3],
+    /// When Odoo last pulled the feed, in ms; 0 = never.
+    pub pulled_at: AtomicU64,
+}
+
+impl Service {
+    /// The wall clock.
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// Events that happened before this may have been forgotten.
+    pub fn oldest_event(&self, now: Millis) -> Millis {
+        Millis(now.0.saturating_sub(u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// An id for an event of our own making.
+    pub fn new_id(&self) -> EventId {
+        EventId::from_u128(uuid::Uuid::now_v7().as_u128())
+    }
+
+    fn count_submitted(&self, results: &[Value]) {
+        for result in results {
+            let index = match result["status"].as_str() {
+                Some("accepted") => 0,
+                Some("duplicate") => 1,
+                _ => 2,
+            };
+            self.submitted[index].fetch_add(1, Relaxed);
+        }
+    }
+
+    fn pulled(&self) {
+        self.pulled_at.store(self.now().0, Relaxed);
+    }
+}
+
+/// Who calls, as the HTTP side found out.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The sidecar's own commands; they are not fenced.
+    pub is_admin: bool,
+    /// The header `X-Odoo-Database`.
+    pub database: Option<String>,
+}
+
+/// Whether a method is closed to databases that are not attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fence {
+    Open,
+    Closed,
+}
+
+/// Every method, and whether it is fenced. `rpc.discover` describes the same names (a test holds them together).
+const METHODS: &[(&str, Fence)] = &[
+    ("subscription.create", Fence::Closed),
+    ("subscription.get", Fence::Open),
+    ("subscription.list", Fence::Open),
+    ("subscription.update", Fence::Closed),
+    ("subscription.delete", Fence::Closed),
+    ("subscription.sync", Fence::Closed),
+    ("event.submit", Fence::Closed),
+    ("delivery.get", Fence::Open),
+    ("delivery.list", Fence::Open),
+    ("delivery.changes", Fence::Open),
+    ("delivery.redeliver", Fence::Closed),
+    ("delivery.redeliver_many", Fence::Closed),
+    ("delivery.test", Fence::Closed),
+    ("template.preview", Fence::Open),
+    ("system.attach", Fence::Open),
+    ("system.info", Fence::Open),
+    ("rpc.discover", Fence::Open),
+];
+
+type Called<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+
+fn call<'a>(method: &'static str, service: &'a Service, params: Option<&'a str>) -> Called<'a> {
+    match method {
+        "subscription.create" => Box::pin(subscription::create(service, params)),
+        "subscription.get" => Box::pin(subscription::get(service, params)),
+        "subscription.list" => Box::pin(subscription::list(service, params)),
+        "subscription.update" => Box::pin(subscription::update(service, params)),
+        "subscription.delete" => Box::pin(subscription::delete(service, params)),
+        "subscription.sync" => Box::pin(subscription::sync(service, params)),
+        "event.submit" => Box::pin(event::submit(service, params)),
+        "delivery.get" => Box::pin(delivery::get(service, params)),
+        "delivery.list" => Box::pin(delivery::list(service, params)),
+        "delivery.changes" => Box::pin(delivery::changes(service, params)),
+        "delivery.redeliver" => Box::pin(delivery::redeliver(service, params)),
+        "delivery.redeliver_many" => Box::pin(delivery::redeliver_many(service, params)),
+        "delivery.test" => Box::pin(delivery::test(service, params)),
+        "template.preview" => Box::pin(template::preview(service, params)),
+        "system.attach" => Box::pin(system::attach(service, params)),
+        "system.info" => Box::pin(system::info(service, params)),
+        _ => Box::pin(openrpc::discover(service, params)),
+    }
+}
+
+/// The methods, ready to be served.
+///
+/// # Panics
+/// Never: the names in the table are distinct.
+pub fn module(service: Arc<Service>) -> RpcModule<Arc<Service>> {
+    let mut module = RpcModule::from_arc(Arc::new(service));
+    for (method, fence) in METHODS {
+        let registered =
+            module.register_async_method(method, move |params, service, extensions| async move {
+                let admin = Caller { is_admin: false, database: None };
+                let caller = extensions.get::<Caller>().unwrap_or(&admin);
+                if *fence == Fence::Closed && !caller.is_admin {
+                    system::check_fence(&service, caller.database.as_deref())?;
+                }
+                call(method, &service, params.as_str()).await.map_err(ErrorObjectOwned::from)
+            });
+        registered.expect("method names are distinct");
+    }
+    module
+}
+
+/// The parameter `limit` of lists: 1 to 1000, larger is clamped.
+fn limit(fields: &mut Fields) -> Result<usize, Invalid> {
+    let wish =
+        fields.optional("limit", "a whole number of 1 or more", |value| value.as_u64().filter(|n| *n > 0))?;
+    Ok(wish.map_or(limits::LIST_DEFAULT, |n| usize::try_from(n).unwrap_or(usize::MAX).min(limits::LIST_MOST)))
+}
+
+/// An object of `rest` and a long list under `name`, without copying the list's items into values.
+fn raw(rest: &Value, name: &str, items: &[&RawValue]) -> Answer {
+    let mut text = rest.to_string();
+    text.truncate(text.len() - 1);
+    if text.len() > 1 {
+        text.push(',');
+    }
+    let list = serde_json::to_string(items).map_err(|error| RpcError::malformed(&error))?;
+    text.push_str(&format!("\"{name}\":{list}}}"));
+    RawValue::from_string(text).map(Json::Raw).map_err(|error| RpcError::malformed(&error))
+}

@@ -1,0 +1,210 @@
+//! The daemon: everything wired together, top to bottom.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use jsonrpsee::server::{
+    BatchRequestConfig, Server, ServerConfig, middleware::rpc::RpcServiceBuilder, stop_channel,
+};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use webhook_dispatch::{
+    Clock, Counters, Dispatcher, Options, SystemClock,
+    transport::{HttpTransport, NetworkPolicy},
+};
+use webhook_log::{Log, medium};
+use webhook_model::{address::AddressPolicy, endpoint_url::UrlPolicy, limits};
+
+use crate::{
+    config::Config,
+    files::{self, DataDir},
+    front::Front,
+    knock,
+    rpc::{self, Service, middleware::Guarded},
+};
+
+/// Open connections; more wait to be accepted.
+const CONNECTIONS: usize = 512;
+/// The head of a request must be there within this time.
+const HEAD_TIME: Duration = Duration::from_secs(5);
+/// Deliveries forgotten in one commit, so that retention never holds up a delivery.
+const PURGE_STEP: usize = 200;
+/// How often retention looks.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+
+/// A sidecar that is wired up and listens, but does not run yet.
+#[derive(Debug)]
+pub struct Sidecar {
+    config: Config,
+    data: DataDir,
+    listener: TcpListener,
+    address: SocketAddr,
+    log: Log,
+    front: Front,
+    service: Arc<Service>,
+    dispatcher: Dispatcher<HttpTransport, SystemClock>,
+}
+
+impl Sidecar {
+    /// Opens the data directory and the log, and binds the listener.
+    ///
+    /// # Errors
+    /// What is in the way, with the remedy.
+    pub async fn open(config: Config, data: DataDir) -> Result<Self> {
+        let opened = data.open(config.token_file.as_deref())?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .with_context(|| format!("listen on {}; is another sidecar running there?", config.listen))?;
+        let address = listener.local_addr()?;
+        let (store, key) = (medium::File::new(data.store()), opened.key);
+        let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await??;
+        let clock = Arc::new(SystemClock);
+        let addresses = AddressPolicy { allow: config.allow_networks.clone() };
+        let url_policy = UrlPolicy {
+            allow_http: config.allow_http,
+            addresses: addresses.clone(),
+            own_port: address.port(),
+        };
+        let network = NetworkPolicy {
+            allow_http: config.allow_http,
+            addresses,
+            own_port: address.port(),
+            extra_ca_file: config.extra_ca_file.clone(),
+        };
+        let counters = Arc::new(Counters::default());
+        let service = Arc::new(Service {
+            log: log.clone(),
+            clock: Arc::clone(&clock),
+            url_policy,
+            retention: config.retention,
+            version: env!("CARGO_PKG_VERSION"),
+            started: Instant::now(),
+            submitted: Default::default(),
+            pulled_at: Default::default(),
+        });
+        let dispatcher = Dispatcher::new(
+            log.clone(),
+            HttpTransport::new(network)?,
+            clock,
+            Arc::clone(&counters),
+            Options { max_in_flight: config.max_in_flight },
+        );
+        let front = Front::new(
+            Arc::clone(&service),
+            counters,
+            opened.tokens,
+            opened.admin_tokens,
+            address,
+            config.allowed_hosts.clone(),
+        );
+        Ok(Self { config, data, listener, address, log, front, service, dispatcher })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Serves until `stop`, then takes nothing more in, finishes what is under way for at most 10 s, and closes.
+    ///
+    /// # Errors
+    /// The address file could not be written.
+    pub async fn run(self, stop: CancellationToken) -> Result<()> {
+        files::write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
+        tracing::info!(address = %self.address, data_dir = %self.data.path().display(), "mcp-webhookd is ready");
+        let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
+        let retention = tokio::spawn(retain(self.log.clone(), self.config.retention, stop.clone()));
+        let dispatcher = tokio::spawn(self.dispatcher.run(stop.clone()));
+        accept(self.listener, Arc::new(self.front), self.service, stop).await;
+        let _ = tokio::join!(dispatcher, knocker, retention);
+        let log = self.log;
+        tokio::task::spawn_blocking(move || log.close()).await?;
+        let _ = std::fs::remove_file(self.data.address());
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// One accept loop with the limits that jsonrpsee's own has not: connections, and the time for a head.
+async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>, stop: CancellationToken) {
+    let request_bytes = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
+    let config = ServerConfig::builder()
+        .http_only()
+        .max_request_body_size(request_bytes)
+        .max_response_body_size(request_bytes)
+        .max_connections(u32::MAX)
+        .set_batch_request_config(BatchRequestConfig::Limit(limits::BATCH_CALLS))
+        .build();
+    let middleware = RpcServiceBuilder::new().layer_fn(Guarded);
+    let builder = Server::builder().set_config(config).set_rpc_middleware(middleware).to_service_builder();
+    let methods = rpc::module(service);
+    // jsonrpsee wants a handle of its own; connections end through `stop` and its guard is not used.
+    let (stop_handle, _server_handle) = stop_channel();
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        let stream = tokio::select! {
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, for example: a pause keeps this from becoming a busy loop.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        while connections.try_join_next().is_some() {}
+        let _ = stream.set_nodelay(true);
+        let rpc = builder.clone().build(methods.clone(), stop_handle.clone());
+        let (front, stop) = (Arc::clone(&front), stop.clone());
+        connections.spawn(async move {
+            let service = service_fn(move |request| {
+                let (front, rpc) = (Arc::clone(&front), rpc.clone());
+                async move { front.answer(request, rpc).await }
+            });
+            let mut http = hyper::server::conn::http1::Builder::new();
+            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
+            let connection = http.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(connection);
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = stop.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    let _ = tokio::time::timeout(webhook_dispatch::DRAIN, connection).await;
+                }
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Forgets what is older than the retention, in small steps.
+async fn retain(log: Log, retention: Duration, stop: CancellationToken) {
+    let clock = SystemClock;
+    loop {
+        let before = clock.now().0.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
+        while let Ok(PURGE_STEP..) = log.purge(webhook_model::Millis(before), PURGE_STEP).await {
+            tokio::task::yield_now().await;
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PURGE_EVERY) => {}
+        }
+    }
+}

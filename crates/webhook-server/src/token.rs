@@ -1,0 +1,83 @@
+//! Bearer tokens: made at random, compared in constant time.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+/// A token's shortest length. The ones made here have 43 characters.
+const SHORTEST: usize = 24;
+
+/// Tokens that are all valid: one a line, so that a new one can be added before the old one goes.
+#[derive(Clone)]
+pub struct Tokens(Vec<[u8; 32]>);
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}
+
+impl Tokens {
+    /// Reads a token file.
+    ///
+    /// # Errors
+    /// It cannot be read, is empty, or holds a token that could be guessed.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("read the token file {}", path.display()))?;
+        let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        if lines.is_empty() {
+            bail!("the token file {} is empty; delete it and a new token is made", path.display());
+        }
+        if lines.iter().any(|line| line.len() < SHORTEST || !line.bytes().all(|b| b.is_ascii_graphic())) {
+            bail!("a token in {} is shorter than {SHORTEST} visible ASCII characters", path.display());
+        }
+        Ok(Self(lines.iter().map(|line| digest(line)).collect()))
+    }
+
+    /// Whether `token` is one of them. Takes as long for each wrong one.
+    pub fn contains(&self, token: &str) -> bool {
+        let given = digest(token);
+        self.0.iter().fold(subtle::Choice::from(0), |found, known| found | known.ct_eq(&given)).into()
+    }
+}
+
+/// Digests have one length, so that comparing them tells nothing about the token's.
+fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token.as_bytes()).into()
+}
+
+/// A new token: 256 random bits in base64url.
+///
+/// # Errors
+/// The system's random source failed.
+pub fn random() -> Result<String> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut bytes = [0; 43];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("the random source failed: {error}"))?;
+    Ok(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 64)])).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_is_valid_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let (old, new) = (random().unwrap(), random().unwrap());
+        fs::write(&path, format!("{old}\n\n {new} \n")).unwrap();
+        let tokens = Tokens::read(&path).unwrap();
+        assert!(tokens.contains(&old) && tokens.contains(&new));
+        for wrong in ["", &old[1..], &format!("{old} "), &random().unwrap()] {
+            assert!(!tokens.contains(wrong));
+        }
+        for bad in ["", "\n", "short\n"] {
+            fs::write(&path, bad).unwrap();
+            assert!(Tokens::read(&path).is_err(), "{bad:?}");
+        }
+    }
+}
