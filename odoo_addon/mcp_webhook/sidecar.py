@@ -1,0 +1,239 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The sidecar's JSON-RPC, as Python calls. Knows nothing of Odoo.
+
+One :class:`Sidecar` is cheap and short-lived: make it, call it, drop it. Used as
+a context manager it keeps one connection for several calls; sockets are never
+shared between threads or forks.
+"""
+
+import json
+import os
+import uuid
+
+import requests
+
+INLINE_TIMEOUT = (0.3, 1.0)  # (connect, read) seconds: somebody waits for a save
+PATIENT_TIMEOUT = (2.0, 10.0)  # a cron job, or an administrator pressing a button
+MAX_EVENTS = 1000  # the contract's limit for one `event.submit`
+MAX_REQUEST_BYTES = 15 * 1024 * 1024  # its limit is 16 MiB; the envelope needs a little
+
+
+class SidecarError(Exception):
+    """The sidecar answered, and its answer is no.
+
+    :ivar code: the JSON-RPC code; negative for protocol faults
+    :ivar kind: the contract's error kind, or None for protocol faults
+    :ivar data: the rest of what it says (`field`, `detail`, `pointer`, ...)
+    """
+
+    def __init__(self, code, kind, message, data=None):
+        super().__init__(message)
+        self.code = code
+        self.kind = kind
+        self.message = message
+        self.data = data or {}
+
+
+class SidecarUnreachable(Exception):
+    """No usable answer: transport trouble, a 5xx, a refused token. Try again later.
+
+    :ivar reason: the trouble in words, without token, path or query
+    """
+
+    def __init__(self, reason):
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Sidecar:
+    """Calls one sidecar.
+
+    :param str url: `http(s)://host:port`
+    :param str token: the bearer token
+    :param database: `(uuid, name)` of the Odoo database, sent as `X-Odoo-Database`
+    :param timeout: `(connect, read)` in seconds, the default for every call
+    """
+
+    def __init__(self, url, token, database=None, timeout=PATIENT_TIMEOUT):
+        self._url = url
+        self._token = token
+        self._database = database
+        self._timeout = timeout
+        self._session = None
+
+    def __enter__(self):
+        self._session = self._new_session()
+        return self
+
+    def __exit__(self, *_exc):
+        self._session.close()
+        self._session = None
+
+    # -- the methods of the contract, in its order -------------------------------
+
+    def create(self, subscription):
+        return self.call("subscription.create", subscription)
+
+    def get(self, subscription_id):
+        return self.call("subscription.get", {"id": subscription_id})
+
+    def update(self, subscription_id, **changes):
+        return self.call("subscription.update", {"id": subscription_id, **changes})
+
+    def delete(self, subscription_id):
+        return self.call("subscription.delete", {"id": subscription_id})
+
+    def sync(self, subscriptions):
+        """Replace the complete set. Returns `{created, updated, deleted, errors}`."""
+        return self.call("subscription.sync", {"subscriptions": subscriptions})
+
+    def submit(self, events):
+        """Hand over 1 to 1000 events (dicts). Returns one result each, in order."""
+        return self.call("event.submit", {"events": events})["results"]
+
+    def attempts(self, event_id):
+        return self.call("delivery.get", {"event_id": event_id})["attempts"]
+
+    def changes(self, after, limit=None):
+        """Returns `{attempts, cursor, more, log_id}`."""
+        return self.call("delivery.changes", _given(after=after, limit=limit))
+
+    def redeliver(self, event_id):
+        return self.call("delivery.redeliver", {"event_id": event_id})
+
+    def redeliver_many(self, subscription_id, since, dry_run=False):
+        params = {"subscription_id": subscription_id, "since": since}
+        return self.call("delivery.redeliver_many", {**params, "dry_run": dry_run})
+
+    def test(self, subscription_id, event=None):
+        params = _given(subscription_id=subscription_id, event=event)
+        return self.call("delivery.test", params)
+
+    def preview(self, payload_template, event=None, dialect=None):
+        params = {"payload_template": payload_template}
+        params.update(_given(event=event, dialect=dialect))
+        return self.call("template.preview", params)
+
+    def attach(self, wake_url=None, take_over=False):
+        """Introduce the database. Returns `{log_id, version}`."""
+        database, name = self._database
+        params = _given(
+            database=database,
+            database_name=name,
+            wake_url=wake_url,
+            take_over=take_over or None,
+        )
+        return self.call("system.attach", params)
+
+    def info(self):
+        return self.call("system.info")
+
+    # -- the transport -----------------------------------------------------------
+
+    def call(self, method, params=None, timeout=None):
+        """One JSON-RPC call.
+
+        :raise SidecarError: it answered with an error
+        :raise SidecarUnreachable: no usable answer
+        """
+        call_id = str(uuid.uuid4())
+        body = {"jsonrpc": "2.0", "id": call_id, "method": method}
+        body["params"] = params or {}
+        response = self._post(compact(body).encode(), timeout or self._timeout)
+        return self._result(response, call_id)
+
+    def _post(self, body, timeout):
+        session = self._session or self._new_session()
+        try:
+            return session.post(
+                self._url,
+                data=body,
+                headers=self._headers(),
+                timeout=timeout,
+                allow_redirects=False,
+            )
+        except requests.Timeout as error:
+            raise SidecarUnreachable("The sidecar did not answer in time.") from error
+        except (requests.RequestException, ValueError) as error:
+            # requests' own text holds the address: name the class of trouble only
+            raise SidecarUnreachable(
+                f"The sidecar cannot be reached ({type(error).__name__})."
+            ) from error
+        finally:
+            if session is not self._session:
+                session.close()
+
+    def _headers(self):
+        headers = {
+            "Authorization": f"Bearer {self._token}".encode(),
+            "Content-Type": "application/json",
+        }
+        if self._database:
+            headers["X-Odoo-Database"] = " ".join(self._database).encode()
+        return headers
+
+    @staticmethod
+    def _new_session():
+        session = requests.Session()
+        # no .netrc (it would replace our token) and no proxy towards the sidecar
+        session.trust_env = False
+        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
+        return session
+
+    @staticmethod
+    def _result(response, call_id):
+        status = response.status_code
+        if status == 401:
+            raise SidecarUnreachable("The sidecar refuses the token (HTTP 401).")
+        if status == 403:
+            raise SidecarUnreachable(
+                "The sidecar refuses this host name (HTTP 403); "
+                "add it to allowed_hosts in its configuration."
+            )
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or not ("result" in answer or "error" in answer):
+            raise SidecarUnreachable(
+                f"What answers there is not the sidecar (HTTP {status})."
+            )
+        if answer.get("error"):
+            raise _as_error(answer["error"])
+        if status >= 300 or answer.get("id") != call_id:
+            raise SidecarUnreachable(f"The sidecar's answer is unusable (HTTP {status}).")
+        return answer["result"]
+
+
+def compact(value):
+    """The compact JSON text of `value`; numbers that are not JSON are refused."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def batches(sizes, max_count=MAX_EVENTS, max_bytes=MAX_REQUEST_BYTES):
+    """Cut a list into slices that fit one request each.
+
+    :param sizes: bytes of each item, in order
+    :return: slices, in order, that cover the list
+    """
+    cuts, start, total = [], 0, 0
+    for index, size in enumerate(sizes):
+        if index > start and (index - start == max_count or total + size > max_bytes):
+            cuts.append(slice(start, index))
+            start, total = index, 0
+        total += size + 1
+    if start < len(sizes):
+        cuts.append(slice(start, len(sizes)))
+    return cuts
+
+
+def _given(**params):
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _as_error(error):
+    data = error.get("data")
+    data = dict(data) if isinstance(data, dict) else {}
+    return SidecarError(
+        error.get("code"), data.pop("kind", None), error.get("message") or "", data
+    )
