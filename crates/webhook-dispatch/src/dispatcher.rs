@@ -149,7 +149,9 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         // The store answers or is gone; either way this does not hang.
         while let Some((_, result)) = self.settling.next().await {
             if result.is_err() {
-                tracing::warn!("the store did not take the last outcomes; these attempts are made again after the next start");
+                tracing::warn!(
+                    "the store did not take the last outcomes; these attempts are made again after the next start"
+                );
             }
         }
     }
@@ -301,7 +303,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             let DueRow { seq, attempt, body } = row;
             let max_attempts = prepared.as_ref().map_or(1, |p| p.subscription.max_attempts);
             let payload_is_event_body = prepared.as_ref().is_some_and(|p| p.posts_event_body());
-            let host = prepared.as_ref().map_or_else(String::new, |p| p.subscription.endpoint.url.host_port());
+            let host =
+                prepared.as_ref().map_or_else(String::new, |p| p.subscription.endpoint.url.host_port());
             let made = AssertUnwindSafe(make_attempt(&*transport, &*clock, prepared, &attempt, body));
             let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
                 payload: None,

@@ -54,7 +54,8 @@ impl Counters {
 
     /// The latency histogram: (upper bound in ms, requests up to it), then all requests, then their seconds in all.
     pub fn latency(&self) -> (Vec<(u64, u64)>, u64, f64) {
-        let buckets = BUCKETS_MS.iter().zip(&self.buckets).map(|(bound, n)| (*bound, n.load(Relaxed))).collect();
+        let buckets =
+            BUCKETS_MS.iter().zip(&self.buckets).map(|(bound, n)| (*bound, n.load(Relaxed))).collect();
         let seconds = Duration::from_micros(self.duration_us.load(Relaxed)).as_secs_f64();
         (buckets, self.requests.load(Relaxed), seconds)
     }

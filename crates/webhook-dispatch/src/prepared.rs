@@ -6,11 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use webhook_model::{Attempt, Failure, Invalid, Millis, Outcome, Subscription, limits};
 
-use crate::{
-    sign,
-    template::Template,
-    transport::Request,
-};
+use crate::{sign, template::Template, transport::Request};
 
 /// A subscription with its template compiled.
 pub(crate) struct Prepared {
@@ -59,13 +55,15 @@ impl Prepared {
         };
         let text = String::from_utf8_lossy(&payload).into_owned();
         if payload.len() > limits::PAYLOAD_BYTES {
-            let message = format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
+            let message =
+                format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
             return Made::Failed(failed(Failure::PayloadTooLarge, message));
         }
         let endpoint = &self.subscription.endpoint;
         let mut headers = self.headers.clone();
         sign::sign(&mut headers, endpoint.secret.as_ref(), attempt.event_id, now, &payload);
-        let request = Request { url: endpoint.url.clone(), headers, body: payload, timeout: endpoint.timeout };
+        let request =
+            Request { url: endpoint.url.clone(), headers, body: payload, timeout: endpoint.timeout };
         Made::Request(request, text)
     }
 }

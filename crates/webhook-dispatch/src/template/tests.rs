@@ -1,0 +1,215 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn event() -> Value {
+    json!({
+        "event_id": "e1", "model": "sale.order", "event_type": "write", "record_ids": [7, 8], "user_id": null,
+        "timestamp": "2026-11-23T10:15:00Z",
+        "records": [{
+            "id": 7, "name": "He said \"hi\"\n\\back\\ 🎉 é \u{2028} </script> \t {{ x }} <!channel>",
+            "amount": 120.5, "done": false, "empty": null, "gone": {}, "in": "keyword", "big": 18_446_744_073_709_551_615_u64,
+            "partner_id": {"id": 3, "email": "a@b.c"},
+            "lines": [{"name": "Tea", "tags": ["x", "y"]}, {"name": "Cup", "tags": []}],
+        }, {"id": 8}],
+    })
+}
+
+#[track_caller]
+fn renders(template: Value, expected: Value) {
+    let text = Template::compile(&template, Dialect::Plain, None).unwrap().render(&event()).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected, "{text}");
+}
+
+#[track_caller]
+fn refused(template: Value, pointer: &str, because: &str) {
+    let error = Template::compile(&template, Dialect::Plain, None).expect_err(because);
+    assert_eq!((error.kind, error.pointer.as_deref()), (InvalidKind::Template, Some(pointer)));
+    assert!(error.message.contains(because), "{error}");
+}
+
+#[test]
+fn a_string_stays_a_string_and_its_value_cannot_break_out() {
+    let name = event()["records"][0]["name"].clone();
+    renders(json!({"text": "{{ record.name }}"}), json!({"text": name}));
+    renders(json!("Order {{ record.id }}"), json!("Order 7"));
+    renders(json!("{{ record.amount }}"), json!("120.5"));
+    renders(json!({"a": 1, "b": [true, null, "plain"]}), json!({"a": 1, "b": [true, null, "plain"]}));
+}
+
+#[test]
+fn one_expression_ending_in_json_becomes_the_value() {
+    renders(json!("{{ record.amount | json }}"), json!(120.5));
+    renders(json!("{{ record.done|json }}"), json!(false));
+    renders(json!("{{ record_ids | json }}"), json!([7, 8]));
+    renders(json!("{{ record.partner_id | json }}"), json!({"id": 3, "email": "a@b.c"}));
+    renders(json!("{{ record.nowhere.at.all | json }}"), Value::Null);
+    renders(json!("x{{ record_ids | json }}"), json!("x[7,8]"));
+    renders(json!("{{ record.id | json }}{{ record.id | json }}"), json!("77"));
+    renders(json!("{{ \"}}\" | json }}"), json!("}}"));
+}
+
+#[test]
+fn a_path_that_leads_nowhere_is_empty() {
+    for path in [
+        "record.nope",
+        "record.empty.x",
+        "record.done.x",
+        "record.name.x.y",
+        "record.gone.x",
+        "records.9.id",
+        "user_id",
+        "record?.nope?.x",
+        "record.lines.nope",
+    ] {
+        renders(json!(format!("[{{{{ {path} }}}}]")), json!("[]"));
+    }
+    renders(json!("{{ record.in }}"), json!("keyword"));
+    renders(json!("{{ record.lines.1.name }}"), json!("Cup"));
+    renders(
+        json!("{{ record.big }} {{ record.big | json }}"),
+        json!("18446744073709551615 \"18446744073709551615\""),
+    );
+    renders(
+        json!("{% for l in record.nope %}x{% endfor %}{% for k, v in record.nope %}x{% endfor %}"),
+        json!(""),
+    );
+}
+
+#[test]
+fn blocks_and_filters_work() {
+    renders(
+        json!("{% for l in record.lines %}• {{ l.name }}{% if not loop.last %}, {% endif %}{% endfor %}"),
+        json!("• Tea, • Cup"),
+    );
+    renders(
+        json!("{% for l in record.lines %}{% for t in l.tags %}{{ t }}{% endfor %};{% endfor %}"),
+        json!("xy;;"),
+    );
+    renders(json!("{% if record.done %}a{% else if eq(record.id, 7) %}b{% else %}c{% endif %}"), json!("b"));
+    renders(json!("{% with record.partner_id as p %}{{ p.email | upper }}{% endwith %}"), json!("A@B.C"));
+    renders(json!("{{ record.nope | default: \"none\" | upper }}"), json!("NONE"));
+    renders(json!("{{ record_ids | join: \", \" }} {{ records | length }}"), json!("7, 8 2"));
+    renders(
+        json!("{{ record.name | truncate: 5 }}|{{ record.amount | round: 2 }}|{{ timestamp | date }}"),
+        json!("He s…|120.50|2026-11-23"),
+    );
+    renders(json!("{% if record.amount | gt: 100 %}big{% endif %}"), json!("big"));
+    renders(json!("{# note #}{{- record.id -}} !"), json!("7 !"));
+    renders(
+        json!("{% for k, v in record.partner_id %}{{ k }}={{ v }};{% endfor %}"),
+        json!("email=a@b.c;id=3;"),
+    );
+}
+
+#[test]
+fn keys_are_literal_and_keep_their_order() {
+    let template = serde_json::from_str::<Value>(r#"{"z":"{{ model }}","a":1,"{{ k }}":"x"}"#).unwrap();
+    let text = Template::compile(&template, Dialect::Plain, None).unwrap().render(&event()).unwrap();
+    assert_eq!(text, r#"{"z":"sale.order","a":1,"{{ k }}":"x"}"#);
+}
+
+#[test]
+fn faults_are_found_at_save_with_their_place() {
+    refused(json!({"blocks": [{"text": "{{ recrod.name }}"}]}), "/blocks/0/text", "names recrod");
+    refused(json!({"a/b": {"~": "{{ record.name | shout }}"}}), "/a~1b/~0", "calls shout");
+    refused(json!("{{ record.name"), "", "not closed");
+    refused(json!("a }} b"), "", "without an opening mark");
+    refused(json!("{% if record %}x"), "", "has no {% endif %}");
+    refused(json!("{% endfor %}"), "", "closes no for");
+    refused(json!("{% else %}"), "", "belongs to no if");
+    refused(json!("{% include \"x\" %}"), "", "includes");
+    refused(json!("{{ env.HOME }}"), "", "names env");
+    refused(json!("{{ secret }}"), "", "names secret");
+    refused(json!("{{ at(record, \"x\") }}"), "", "calls at");
+    refused(json!("{{ record | json | upper }}"), "", "comes last");
+    refused(json!("{{ record.name | replace: \"a\" }}"), "", "takes 3");
+    refused(json!("{{ 'x' }}"), "", "means nothing");
+    refused(json!("{{ }}"), "", "ends too early");
+    refused(
+        json!(
+            "{% for a in records %}{% for b in records %}{% for c in records %}{% endfor %}{% endfor %}{% endfor %}"
+        ),
+        "",
+        "more than 2 deep",
+    );
+    refused(json!("x".repeat(70_000)), "", "are allowed");
+}
+
+#[test]
+fn deep_templates_are_refused_and_do_not_overflow_the_stack() {
+    for template in [
+        "{% if record %}".repeat(3_000),
+        format!("{{{{ {}record{} }}}}", "(".repeat(20_000), ")".repeat(20_000)),
+        format!("{{{{ {}record{} }}}}", "[".repeat(20_000), "]".repeat(20_000)),
+        format!("{{{{ record{} }}}}", " | upper".repeat(7_000)),
+        format!("{{% if record %}}{}{{% endif %}}", "{% else if record %}".repeat(3_000)),
+    ] {
+        assert!(Template::compile(&json!(template), Dialect::Plain, None).is_err());
+    }
+    let mut nested = json!("x");
+    for _ in 0..200 {
+        nested = json!([nested]);
+    }
+    assert!(Template::compile(&nested, Dialect::Plain, None).is_err());
+}
+
+#[test]
+fn output_and_work_are_bounded() {
+    let large =
+        json!({"records": [{"text": "x".repeat(100_000), "list": vec![0; 100_000]}], "record_ids": []});
+    #[track_caller]
+    fn fails(template: &str, event: &Value, failure: Failure) {
+        let error = Template::compile(&json!({"t": template}), Dialect::Plain, None)
+            .unwrap()
+            .render(event)
+            .unwrap_err();
+        assert_eq!(error.failure, failure, "{error}");
+        assert!(!error.to_string().contains("xxx"));
+    }
+    fails(&"{{ record.text }}".repeat(3), &large, Failure::PayloadTooLarge);
+    fails(
+        "{% for a in record.list %}{% for b in record.list %}{% endfor %}{% endfor %}",
+        &large,
+        Failure::Render,
+    );
+    fails(&"{{ record.list | length }}".repeat(100), &large, Failure::Render);
+}
+
+#[test]
+fn the_dialect_escapes_values_and_raw_opts_out() {
+    let event = json!({"records": [{"name": "<!channel> [x](y)"}]});
+    #[track_caller]
+    fn check(template: &str, dialect: Dialect, host: Option<&str>, event: &Value, expected: Value) {
+        let text = Template::compile(&json!(template), dialect, host).unwrap().render(event).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+    }
+    let slack = Some("hooks.slack.com");
+    check("<b> {{ record.name }}", Dialect::Auto, slack, &event, json!("<b> &lt;!channel&gt; [x](y)"));
+    check("{{ record.name | raw }}", Dialect::Auto, slack, &event, json!("<!channel> [x](y)"));
+    check("{{ record.name | json }}", Dialect::Auto, slack, &event, json!("&lt;!channel&gt; [x](y)"));
+    check("{{ record.name }}", Dialect::Plain, slack, &event, json!("<!channel> [x](y)"));
+    check("{{ record.name }}", Dialect::Discord, None, &event, json!("\\<!channel\\> \\[x\\]\\(y\\)"));
+}
+
+proptest! {
+    #[test]
+    fn any_value_comes_through_as_it_is(name in "\\PC*", control in "[\u{0}-\u{1f}\"\\\\{}%#]*") {
+        let name = format!("{name}{control}");
+        let event = json!({"records": [{"name": name}]});
+        let template = Template::compile(&json!(["a {{ record.name }} b", "{{ record.name | json }}"]), Dialect::Plain, None).unwrap();
+        let text = template.render(&event).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!([format!("a {name} b"), name]));
+    }
+
+    #[test]
+    fn no_template_makes_it_panic(text in "(\\{\\{|\\}\\}|\\{%|%\\}|record|records|\\.|\\?|\\||:|,|\\(|\\)|\\[|\\]|\"|\\\\|if|for|in|x|endif|endfor|with|as|else|not|upper|join|json|raw|at|[0-9]|-| |é)*") {
+        if let Ok(template) = Template::compile(&json!(text), Dialect::Slack, None) {
+            let rendered = template.render(&event());
+            if let Ok(rendered) = rendered {
+                prop_assert!(serde_json::from_str::<Value>(&rendered).is_ok());
+            }
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! Why no answer came. Decided by types in the chain of causes, never by their text; the text is for people and names
+//! host and port only.
+
+use std::{error::Error, io};
+
+use webhook_model::{Failure, Outcome};
+
+use super::resolve::ResolveError;
+
+/// The outcome of a request that got no final status line.
+pub(super) fn failed(error: &reqwest::Error, host: &str) -> Outcome {
+    let (failure, message) = explain(error, host);
+    Outcome::Failed { failure, message }
+}
+
+fn explain(error: &reqwest::Error, host: &str) -> (Failure, String) {
+    if let Some(resolve) = find::<ResolveError>(error) {
+        return match resolve {
+            ResolveError::Blocked(blocked) => (Failure::BlockedAddress, format!("{host}: {blocked}")),
+            ResolveError::NoAnswer(_) => (Failure::Dns, format!("the name of {host} could not be resolved")),
+        };
+    }
+    if let Some(tls) = find::<rustls::Error>(error) {
+        return (Failure::Tls, format!("no TLS session with {host}: {tls}"));
+    }
+    if error.is_timeout() {
+        return (Failure::Timeout, format!("{host} did not answer in time"));
+    }
+    if error.is_connect() {
+        let cause = find::<io::Error>(error).map_or_else(String::new, |io| format!(": {}", reason(io)));
+        return (Failure::Connect, format!("no connection to {host}{cause}"));
+    }
+    if error.is_builder() {
+        return (Failure::Internal, format!("the request to {host} could not be made"));
+    }
+    (Failure::Protocol, format!("{host} closed the connection, or its answer was not HTTP/1.1"))
+}
+
+/// An I/O error's class in words. Its own text may hold anything.
+fn reason(error: &io::Error) -> String {
+    error.kind().to_string()
+}
+
+/// The first cause of this type, also inside an I/O error that wraps another error.
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    let mut cause = Some(error);
+    while let Some(current) = cause {
+        if let Some(found) = current.downcast_ref::<T>() {
+            return Some(found);
+        }
+        if let Some(inner) = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
+            && let Some(found) = find::<T>(inner)
+        {
+            return Some(found);
+        }
+        cause = current.source();
+    }
+    None
+}
