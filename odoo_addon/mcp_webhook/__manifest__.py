@@ -10,6 +10,7 @@
     "excludes": ["mcp_server_ts"],
     "external_dependencies": {"python": ["requests"]},
     "data": [
+        "data/ir_cron.xml",
     ],
     "application": True,
 }

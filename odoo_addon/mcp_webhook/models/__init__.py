@@ -1,2 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+# isort: skip_file
+# The subscription model comes before what extends it.
+from . import base
 from . import sidecar_access
+from . import mcp_webhook_delivery
+from . import mcp_webhook_delivery_mirror
+from . import mcp_webhook_outbox
+from . import mcp_webhook_mirror

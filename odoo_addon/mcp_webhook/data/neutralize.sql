@@ -1,0 +1,9 @@
+-- A copy of the database must reach nobody's endpoint.
+UPDATE mcp_event_subscription
+   SET active = FALSE,
+       webhook_url = NULL;
+
+DELETE FROM mcp_webhook_outbox;
+
+DELETE FROM ir_config_parameter
+ WHERE key IN ('mcp_webhook.sidecar_token', 'mcp_webhook.sidecar_url', 'mcp_webhook.wake_url');

@@ -1,0 +1,225 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The log of deliveries, one row per attempt."""
+
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+from odoo.models import GC_UNLINK_LIMIT
+from odoo.tools import SQL
+
+from ..sidecar import SidecarError, SidecarUnreachable
+
+DEFAULT_RETENTION_DAYS = 30
+
+
+class McpWebhookDelivery(models.Model):
+    _name = "mcp.webhook.delivery"
+    _description = "Webhook Delivery"
+    _order = "id desc"
+    _allow_sudo_commands = False
+
+    subscription_id = fields.Many2one(
+        "mcp.event.subscription", readonly=True, ondelete="set null"
+    )
+    subscription_name = fields.Char(readonly=True)
+    endpoint_host = fields.Char(string="Endpoint", readonly=True)
+    company_id = fields.Many2one("res.company", readonly=True, ondelete="set null")
+    event_uuid = fields.Char(string="Event ID", required=True, readonly=True)
+    attempt = fields.Integer(default=1, required=True, readonly=True, aggregator=None)
+    trigger = fields.Selection(
+        [
+            ("event", "Event"),
+            ("retry", "Retry"),
+            ("manual", "Redelivered by hand"),
+            ("test", "Test"),
+        ],
+        default="event",
+        required=True,
+        readonly=True,
+    )
+    status = fields.Selection(
+        [("pending", "Pending"), ("success", "Success"), ("failed", "Failed")],
+        default="pending",
+        required=True,
+        readonly=True,
+    )
+    stage = fields.Selection(
+        [
+            ("odoo", "Waits in Odoo"),
+            ("sidecar", "Waits in the sidecar"),
+            ("done", "Done"),
+        ],
+        compute="_compute_stage",
+        search="_search_stage",
+        help="Where the delivery waits.",
+    )
+    model_name = fields.Char(string="Model", readonly=True)
+    event_type = fields.Selection(
+        [("create", "Creation"), ("write", "Update"), ("unlink", "Deletion")],
+        readonly=True,
+    )
+    record_ids = fields.Json(string="Record IDs", readonly=True)
+    user_id = fields.Many2one(
+        "res.users", string="Changed by", readonly=True, ondelete="set null"
+    )
+    response_code = fields.Integer(
+        readonly=True, aggregator=None, help="The HTTP status; 0: no answer."
+    )
+    payload = fields.Text(
+        readonly=True, help="The exact body posted; empty until attempted."
+    )
+    response_body = fields.Text(readonly=True)
+    response_truncated = fields.Boolean(readonly=True)
+    error_kind = fields.Char(readonly=True)
+    error_message = fields.Text(readonly=True)
+    duration_ms = fields.Integer(
+        string="Duration (ms)", readonly=True, aggregator="avg", help="The request alone."
+    )
+    finished_at = fields.Datetime(readonly=True)
+    next_attempt_at = fields.Datetime(readonly=True)
+    # The event as submitted, kept for another submission until the outcome is known.
+    event = fields.Text(readonly=True, copy=False, groups=fields.NO_ACCESS)
+    # Whether `failure_count` of the subscription knows of this failure.
+    counted = fields.Boolean(readonly=True, copy=False, groups=fields.NO_ACCESS)
+
+    _attempt_uniq = models.Constraint("unique(event_uuid, attempt)")
+    _newest_idx = models.Index("(subscription_id, id DESC)")
+    _finished_idx = models.Index("(subscription_id, finished_at DESC)")
+    _pending_idx = models.Index("(id) WHERE status = 'pending'")
+    _uncounted_idx = models.Index("(id) WHERE status = 'failed' AND counted IS NOT TRUE")
+    _created_idx = models.Index("(create_date)")
+    _records_idx = models.Index("USING gin (record_ids jsonb_path_ops)")
+
+    @api.depends("subscription_name", "attempt")
+    def _compute_display_name(self):
+        for delivery in self:
+            name = delivery.subscription_name or delivery.model_name or ""
+            delivery.display_name = f"{name} #{delivery.attempt}"
+
+    @api.depends("status")
+    def _compute_stage(self):
+        outbox = self.env["mcp.webhook.outbox"].sudo()
+        waiting = outbox.search([("delivery_id", "in", self.ids)]).delivery_id.ids
+        for delivery in self:
+            if delivery.status != "pending":
+                delivery.stage = "done"
+            else:
+                delivery.stage = "odoo" if delivery.id in waiting else "sidecar"
+
+    def _search_stage(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        waiting = self.env["mcp.webhook.outbox"].sudo()._search([])
+        in_odoo = Domain("id", "in", waiting.subselect("delivery_id"))
+        pending = Domain("status", "=", "pending")
+        domains = {
+            "odoo": pending & in_odoo,
+            "sidecar": pending & ~in_odoo,
+            "done": ~pending,
+        }
+        return Domain.OR(domains[stage] for stage in value if stage in domains)
+
+    # -- reading -----------------------------------------------------------------
+
+    @api.model
+    def _of_record(self, model_name, record_id):
+        """The deliveries whose event carries this record, newest first."""
+        rows = self.env.execute_query(
+            SQL(
+                """SELECT id FROM mcp_webhook_delivery
+                    WHERE record_ids @> %s::jsonb AND model_name = %s
+                 ORDER BY id DESC LIMIT 1000""",
+                str(int(record_id)),
+                model_name,
+            )
+        )
+        return self.search([("id", "in", [row[0] for row in rows])])
+
+    @api.model
+    def _subscription_values(self, subscription):
+        """What a row keeps of its subscription, to be readable without it."""
+        return {
+            "subscription_id": subscription.id,
+            "subscription_name": subscription.name,
+            "endpoint_host": subscription.endpoint_host,
+            "company_id": subscription.company_id.id,
+            "model_name": subscription.model_name,
+        }
+
+    # -- redelivery --------------------------------------------------------------
+
+    def action_redeliver(self):
+        """Send the events of the finished rows once more, each event once."""
+        self.check_access("read")
+        if not self.env.user.has_group("mcp_webhook.group_manager"):
+            raise UserError(self.env._("Only a webhook manager can redeliver."))
+        finished = self.filtered(lambda delivery: delivery.status != "pending")
+        if not finished:
+            raise UserError(self.env._("These deliveries are pending: wait for them."))
+        access = self.env["mcp.webhook.sidecar"]
+        refused = []
+        try:
+            with access._client() as client:
+                access._introduce(client)
+                events = list(dict.fromkeys(finished.mapped("event_uuid")))
+                for event_uuid in events:
+                    try:
+                        client.redeliver(event_uuid)
+                    except SidecarError as error:
+                        refused.append(self._refusal(error))
+        except SidecarUnreachable as error:
+            raise UserError(
+                self.env._("Nothing was sent again. %(reason)s", reason=error.reason)
+            ) from error
+        except SidecarError as error:
+            raise UserError(self._refusal(error)) from error
+        self.env["mcp.webhook.mirror"]._pull_quietly()
+        if len(refused) == len(events):
+            raise UserError("\n".join(dict.fromkeys(refused)))
+        return self._redelivered(len(events) - len(refused), refused)
+
+    def _redelivered(self, count, refused):
+        message = self.env._("%(count)s sent again.", count=count)
+        if refused:
+            message += " " + " ".join(dict.fromkeys(refused))
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "warning" if refused else "success",
+                "message": message,
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
+
+    def _refusal(self, error):
+        """The sidecar's no to a redelivery, in words that help."""
+        texts = {
+            "not_found": self.env._(
+                "The sidecar no longer holds this event (it is older than the "
+                "retention, or the sidecar's log was replaced)."
+            ),
+            "conflict": self.env._("An attempt of this event is pending already."),
+            "inactive": self.env._(
+                "The subscription is archived or gone: restore it, then redeliver."
+            ),
+            "fenced": self.env._(
+                "The sidecar belongs to another database: take it over in the settings."
+            ),
+        }
+        return texts.get(error.kind) or error.message
+
+    # -- retention ---------------------------------------------------------------
+
+    @api.autovacuum
+    def _gc_deliveries(self):
+        """Delete finished rows older than the retention. Returns `(done, remaining)`."""
+        days = self.env["mcp.webhook.sidecar"]._parameter("retention_days")
+        days = int(days) if days.isdigit() else DEFAULT_RETENTION_DAYS
+        limit = fields.Datetime.now() - timedelta(days=days)
+        domain = [("create_date", "<", limit), ("status", "!=", "pending")]
+        old = self.sudo().search(domain, order="id", limit=GC_UNLINK_LIMIT)
+        old.unlink()
+        return len(old), len(old) == GC_UNLINK_LIMIT
