@@ -6,12 +6,12 @@ from datetime import timedelta
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
-from odoo.models import GC_UNLINK_LIMIT
 from odoo.tools import SQL
 
 from ..sidecar import SidecarError, SidecarUnreachable
 
 DEFAULT_RETENTION_DAYS = 30
+GC_LIMIT = 10_000  # rows per transaction of the autovacuum
 
 
 class McpWebhookDelivery(models.Model):
@@ -220,6 +220,6 @@ class McpWebhookDelivery(models.Model):
         days = int(days) if days.isdigit() else DEFAULT_RETENTION_DAYS
         limit = fields.Datetime.now() - timedelta(days=days)
         domain = [("create_date", "<", limit), ("status", "!=", "pending")]
-        old = self.sudo().search(domain, order="id", limit=GC_UNLINK_LIMIT)
+        old = self.sudo().search(domain, order="id", limit=GC_LIMIT)
         old.unlink()
-        return len(old), len(old) == GC_UNLINK_LIMIT
+        return len(old), len(old) == GC_LIMIT
