@@ -10,7 +10,13 @@
     "excludes": ["mcp_server_ts"],
     "external_dependencies": {"python": ["requests"]},
     "data": [
+        "security/mcp_webhook_groups.xml",
+        "security/ir.model.access.csv",
+        "security/mcp_webhook_rules.xml",
         "data/ir_cron.xml",
+        "views/mcp_webhook_delivery_views.xml",
+        "views/mcp_event_subscription_views.xml",
+        "views/mcp_webhook_menus.xml",
     ],
     "application": True,
 }

@@ -7,3 +7,7 @@ from . import mcp_webhook_delivery
 from . import mcp_webhook_delivery_mirror
 from . import mcp_webhook_outbox
 from . import mcp_webhook_mirror
+from . import mcp_event_subscription
+from . import mcp_event_subscription_check
+from . import mcp_event_subscription_capture
+from . import mcp_event_subscription_sync

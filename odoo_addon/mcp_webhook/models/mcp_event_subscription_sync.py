@@ -1,0 +1,261 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Subscriptions follow to the sidecar, after the commit and never in its way.
+
+`sync_pending` is set by the transaction that changes a subscription, and taken back
+in a transaction of its own once the sidecar has answered. Under REPEATABLE READ that
+fails when the subscription changed meanwhile, and then the newer version goes: no
+lock is needed. What was deleted is remembered in `mcp.webhook.tombstone`.
+"""
+
+import logging
+
+import psycopg2
+
+from odoo import api, fields, models
+
+from .. import validation
+from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from .mcp_webhook_outbox import own_environment
+
+_logger = logging.getLogger(__name__)
+
+# A change of these is a change for the sidecar.
+SYNCED_FIELDS = frozenset(
+    {
+        "active",
+        "approval",
+        "dialect",
+        "event_type",
+        "headers_value",
+        "max_attempts",
+        "max_in_flight",
+        "model_id",
+        "name",
+        "paused",
+        "payload_template",
+        "secret_value",
+        "timeout_s",
+        "watched_field_ids",
+        "webhook_headers",
+        "webhook_secret",
+        "webhook_url",
+    }
+)
+# Refusals that say nothing about the subscription: asked again by the sweep.
+NOT_ITS_FAULT = frozenset({"fenced", "store_unavailable"})
+# The sidecar's names of fields, where ours differ.
+FIELD_NAMES = {
+    "url": "webhook_url",
+    "secret": "webhook_secret",
+    "headers": "webhook_headers",
+    "model": "model_id",
+}
+ONE_BY_ONE = 20  # more pending ones than this go as one complete set
+MAX_NAME_BYTES = 256
+SCHEDULED = "mcp_webhook.sync"  # the key in cr.postcommit.data
+
+
+class McpWebhookTombstone(models.Model):
+    _name = "mcp.webhook.tombstone"
+    _description = "Deleted event subscription that the sidecar still knows"
+    _log_access = False
+    _allow_sudo_commands = False
+
+    uuid = fields.Char(required=True)
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"
+
+    # -- noticing --------------------------------------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        subscriptions = super().create(vals_list)
+        subscriptions.sudo().sync_pending = True
+        subscriptions._sync_after_commit()
+        return subscriptions
+
+    def write(self, vals):
+        result = super().write(vals)
+        if not SYNCED_FIELDS.isdisjoint(vals):
+            self.sudo().sync_pending = True
+            self._sync_after_commit()
+        return result
+
+    def unlink(self):
+        uuids = self.sudo().mapped("uuid")
+        result = super().unlink()
+        self.env["mcp.webhook.tombstone"].sudo().create([{"uuid": u} for u in uuids])
+        self._sync_after_commit()
+        return result
+
+    def _sync_after_commit(self):
+        postcommit = self.env.cr.postcommit
+        if self and not postcommit.data.get(SCHEDULED):
+            postcommit.data[SCHEDULED] = True
+            registry = self.env.registry
+            postcommit.add(lambda: registry[self._name]._sync_inline(registry))
+
+    @classmethod
+    def _sync_inline(cls, registry):
+        """Somebody waits: one short try, and never an exception."""
+        try:
+            for _try in range(3):
+                try:
+                    with own_environment(registry) as env:
+                        env[cls._name]._sync_quickly()
+                    return
+                except psycopg2.errors.SerializationFailure:
+                    continue  # changed meanwhile: send the newer version
+        except Exception:
+            _logger.exception("Event subscriptions wait for the sweep")
+
+    @api.model
+    def _sync_quickly(self):
+        access = self.env["mcp.webhook.sidecar"]
+        try:
+            access._try(self._push_pending, INLINE_TIMEOUT)
+        except (SidecarUnreachable, SidecarError) as error:
+            _logger.info("Event subscriptions wait for the sweep: %s", error)
+
+    # -- sending ---------------------------------------------------------------------
+
+    @api.model
+    def _sync_dirty(self):
+        """Bring to the sidecar what it does not know yet; free when there is nothing.
+
+        :raise SidecarUnreachable, SidecarError: the rest stays pending
+        """
+        if self._pending_sync() or self.env["mcp.webhook.tombstone"].search([], limit=1):
+            with self.env["mcp.webhook.sidecar"]._client() as client:
+                self._push_pending(client)
+
+    @api.model
+    def _sync_all(self):
+        """Replace the sidecar's set by ours (`subscription.sync`).
+
+        :raise SidecarUnreachable, SidecarError: nothing is known to have changed
+        """
+        with self.env["mcp.webhook.sidecar"]._client() as client:
+            self._push_all(client)
+
+    @api.model
+    def _pending_sync(self):
+        everything = self.sudo().with_context(active_test=False)
+        return everything.search([("sync_pending", "=", True)])
+
+    @api.model
+    def _push_pending(self, client):
+        pending = self._pending_sync()
+        tombstones = self.env["mcp.webhook.tombstone"].search([])
+        if not pending and not tombstones:
+            return
+        self.env["mcp.webhook.sidecar"]._introduce(client)
+        if len(pending) + len(tombstones) > ONE_BY_ONE:
+            self._push_all(client)
+            return
+        for tombstone in tombstones:
+            _delete(client, tombstone.uuid)
+            tombstone.unlink()
+        for subscription in pending:
+            subscription._push(client)
+
+    def _push(self, client):
+        """Bring one subscription to the sidecar; its refusal becomes `sync_error`."""
+        self.ensure_one()
+        try:
+            if not self.webhook_url:
+                _delete(client, self.uuid)
+            else:
+                _update_or_create(client, self._sidecar_values())
+        except SidecarError as error:
+            if error.kind == "fenced":
+                self.env["mcp.webhook.sidecar"]._forget_introduction()
+            if error.kind in NOT_ITS_FAULT:
+                raise
+            self._note_sync(self._refusal_text(error.message, error.data))
+        else:
+            self._note_sync()
+
+    @api.model
+    def _push_all(self, client):
+        everything = self.sudo().with_context(active_test=False).search([])
+        sent = everything.filtered("webhook_url")
+        tombstones = self.env["mcp.webhook.tombstone"].search([])
+        answer = client.sync([subscription._sidecar_values() for subscription in sent])
+        refused = {entry["id"]: entry["error"] for entry in answer["errors"]}
+        for subscription in everything:
+            error = refused.get(subscription.uuid)
+            text = error and self._refusal_text(error["message"], error.get("data") or {})
+            subscription._note_sync(text)
+        tombstones.unlink()
+
+    def _sidecar_values(self):
+        """The contract's subscription object, complete: also the secret and headers.
+
+        One that waits for approval is paused: nothing leaves, nothing is lost.
+        """
+        self.ensure_one()
+        stored = self.sudo()
+        name = (stored.name or f"{stored.model_name} {stored.event_type}").encode()
+        return {
+            "id": stored.uuid,
+            "name": name[:MAX_NAME_BYTES].decode(errors="ignore"),
+            "model": stored.model_name,
+            "event_type": stored.event_type,
+            "url": stored.webhook_url,
+            "secret": stored.secret_value or None,
+            "headers": stored._headers(),
+            "payload_template": validation.parse_template(
+                self.env, "payload_template", stored.payload_template
+            ),
+            "dialect": stored.dialect,
+            "active": stored.active,
+            "paused": stored.paused or stored.approval == "waiting",
+            "timeout_s": stored.timeout_s,
+            "max_in_flight": stored.max_in_flight,
+            "max_attempts": stored.max_attempts,
+        }
+
+    # -- the outcome -----------------------------------------------------------------
+
+    def _note_sync(self, refusal=None):
+        """:param refusal: why the sidecar does not take it; None: it did"""
+        values = {"sync_pending": False, "sync_error": refusal or False}
+        changed = {name: v for name, v in values.items() if self[name] != v}
+        if changed:
+            self.sudo().with_context(tracking_disable=True).write(changed)
+        if not refusal and self.watched_field_names:
+            self._flag_missing_fields()
+
+    def _refusal_text(self, message, data):
+        """The sidecar's words, under our field's name."""
+        field = (data.get("field") or "").split(".")[0]
+        ours = FIELD_NAMES.get(field, field)
+        text = (message or "").strip()
+        for name in (data.get("field"), field):
+            if name and text.startswith(f"{name}:"):
+                text = text[len(name) + 1 :].strip()
+        pointer = data.get("pointer")
+        if pointer and pointer not in text:
+            text = self.env._("at %(pointer)s: %(text)s", pointer=pointer, text=text)
+        return f"{ours}: {text}" if ours else text
+
+
+def _update_or_create(client, values):
+    changes = {name: value for name, value in values.items() if name != "id"}
+    try:
+        client.update(values["id"], **changes)
+    except SidecarError as error:
+        if error.kind != "not_found":
+            raise
+        client.create(values)
+
+
+def _delete(client, uuid):
+    try:
+        client.delete(uuid)
+    except SidecarError as error:
+        if error.kind != "not_found":
+            raise

@@ -1,0 +1,354 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What a subscription may say: each check names the field, what was expected, and
+an example, so that a person and a language model can both act on it.
+
+Every function takes `label`, the name under which the caller knows the field, and
+raises a `ValidationError` whose text begins with it. Values of secrets, headers and
+URLs never appear in a text.
+"""
+
+import ast
+import difflib
+import json
+from urllib.parse import urlsplit
+
+from odoo import fields
+from odoo.exceptions import AccessError, ValidationError
+from odoo.fields import Domain
+
+from .capture import is_denied
+
+MAX_DOTS = 3  # in an enrich path
+EVENT_TYPES = ("create", "write", "unlink", "all")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def refuse(label, text):
+    raise ValidationError(f"{label}: {text}")
+
+
+def check_text(env, label, text):
+    """PostgreSQL and JSON both take it."""
+    if text and "\0" in text:
+        refuse(label, env._("NUL characters are not allowed; remove them."))
+
+
+# -- model and event type ------------------------------------------------------------
+
+
+def check_model(env, label, name):
+    """The model exists, has a table of its own, and may be watched."""
+    model = env.get(name) if isinstance(name, str) else None
+    if model is None:
+        close = difflib.get_close_matches(str(name), list(env.registry), 3)
+        refuse(
+            label,
+            env._(
+                "expected the technical name of an installed model, got %(name)r. "
+                "%(hint)sExample: 'res.partner'.",
+                name=name,
+                hint=env._("Did you mean %s? ", ", ".join(close)) if close else "",
+            ),
+        )
+    if model._abstract or model._transient or not model._auto or is_denied(name):
+        refuse(
+            label,
+            env._(
+                "%s cannot be watched (it is not stored, or watching it would make "
+                "each delivery cause the next one); expected a business model. "
+                "Example: 'res.partner'.",
+                name,
+            ),
+        )
+
+
+def check_event_type(env, label, value):
+    if value not in EVENT_TYPES:
+        refuse(
+            label,
+            env._(
+                "expected one of %(types)s, got %(value)r. Example: 'write'.",
+                types=", ".join(EVENT_TYPES),
+                value=value,
+            ),
+        )
+
+
+# -- domain --------------------------------------------------------------------------
+
+
+def check_domain(env, label, text, model_name, user):
+    """A Python literal list that is a valid domain of the model for this user."""
+    try:
+        value = ast.literal_eval((text or "[]").strip())
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        value = None
+    if not isinstance(value, list):
+        refuse(
+            label,
+            env._(
+                "expected a Python list of literal conditions, without expressions such "
+                "as uid or context_today(). Example: [('customer_rank', '>', 0)]."
+            ),
+        )
+    model = env[model_name].with_user(user)
+    try:
+        domain = Domain(value)
+        _check_condition_fields(env, domain, model)
+        domain.validate(model)
+    except AccessError:
+        refuse(
+            label,
+            env._("it uses a field that %s may not read; choose another.", user.name),
+        )
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        reason = error.args[0] if error.args else type(error).__name__
+        refuse(
+            label,
+            env._(
+                "not a valid domain of %(model)s: %(reason)s. "
+                "Example: [('create_date', '!=', False)].",
+                model=model_name,
+                reason=reason,
+            ),
+        )
+
+
+def _check_condition_fields(env, domain, model):
+    """Every field that is named may be read by the model's user."""
+    for condition in domain.iter_conditions():
+        current = model
+        for name in condition.field_expr.split("."):
+            field = current._fields.get(name)
+            if field is None:
+                break  # a property, or a fault that `validate` words better
+            if not current._has_field_access(field, "read"):
+                raise AccessError(name)
+            if not field.comodel_name:
+                break
+            current = current.env[field.comodel_name]
+        if isinstance(condition.value, Domain) and current is not model:
+            _check_condition_fields(env, condition.value, current)
+
+
+# -- fields and paths ----------------------------------------------------------------
+
+
+def is_watchable(field):
+    """A field whose value before and after a change can be compared."""
+    return bool(field.store) and field.type not in ("one2many", "binary")
+
+
+def check_watched(env, label, names, model_name):
+    """Names of stored fields of the model, not one2many, not binary."""
+    model_fields = env[model_name]._fields
+    for name in names:
+        field = model_fields.get(name)
+        if field is None:
+            refuse(label, _unknown_field(env, name, env[model_name]))
+        if not is_watchable(field):
+            refuse(
+                label,
+                env._(
+                    "%(name)s cannot be watched (%(type)s%(stored)s); expected stored "
+                    "fields that are neither one2many nor binary. Example: ['name'].",
+                    name=name,
+                    type=field.type,
+                    stored="" if field.store else env._(", not stored"),
+                ),
+            )
+
+
+def paths_of(text):
+    """The dotted paths of `enrich_fields`, one a line."""
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def check_path(env, label, path, model_name):
+    """A dotted path of at most three dots to a field that may leave the house."""
+    names = path.split(".")
+    if len(names) > MAX_DOTS + 1:
+        refuse(
+            label,
+            env._(
+                "%(path)s is too deep; expected at most %(dots)s dots. "
+                "Example: partner_id.country_id.code.",
+                path=path,
+                dots=MAX_DOTS,
+            ),
+        )
+    model = env[model_name]
+    for position, name in enumerate(names):
+        field = model._fields.get(name)
+        if field is None:
+            refuse(label, _unknown_field(env, name, model, path))
+        _check_may_leave(env, label, path, field)
+        if position == len(names) - 1:
+            return
+        if not field.comodel_name:
+            refuse(
+                label,
+                env._(
+                    "%(path)s: %(name)s is not a relation, nothing can follow it. "
+                    "Expected a path like partner_id.email.",
+                    path=path,
+                    name=name,
+                ),
+            )
+        model = env[field.comodel_name]
+
+
+def _check_may_leave(env, label, path, field):
+    if field.type == "binary":
+        refuse(
+            label,
+            env._("%s is binary; files do not travel in events. Remove it.", path),
+        )
+    if field.groups:
+        refuse(
+            label,
+            env._(
+                "%(path)s: %(name)s is reserved for certain groups and may not leave. "
+                "Remove it.",
+                path=path,
+                name=field.name,
+            ),
+        )
+
+
+def _unknown_field(env, name, model, path=None):
+    close = difflib.get_close_matches(name, list(model._fields), 3)
+    return env._(
+        "%(where)s%(model)s has no field %(name)r. %(hint)sExpected field names. "
+        "Example: %(example)s.",
+        where=f"{path}: " if path and path != name else "",
+        model=model._name,
+        name=name,
+        hint=env._("Did you mean %s? ", ", ".join(close)) if close else "",
+        example=model._rec_name or "create_date",
+    )
+
+
+# -- endpoint ------------------------------------------------------------------------
+
+
+def check_url(env, label, url):
+    """`http` or `https`, with a host. The rest is for the sidecar to say."""
+    if not endpoint(url):
+        refuse(
+            label,
+            env._(
+                "expected an address that begins with https:// and names a host. "
+                "Example: https://hooks.example.com/odoo."
+            ),
+        )
+
+
+def endpoint(url):
+    """`(host, port)` of a URL, or None when it has none. Never the path."""
+    try:
+        parts = urlsplit(url or "")
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+        host = parts.hostname
+    except ValueError:
+        return None
+    if not (url or "").lower().startswith(("http://", "https://")) or not host:
+        return None
+    return host, port
+
+
+def endpoint_label(url):
+    """What may be shown: the host, and the port where it is not the usual one."""
+    where = endpoint(url)
+    if not where:
+        return False
+    host, port = where
+    host = f"[{host}]" if ":" in host else host
+    usual = DEFAULT_PORTS.get(urlsplit(url).scheme)
+    return host if port == usual else f"{host}:{port}"
+
+
+def is_allowed(url, allowed_hosts):
+    """Whether `host[/path-prefix]` entries, comma-separated, cover the URL.
+
+    A prefix ends at a path segment; dot segments and user names are never covered.
+    An entry without a port covers any.
+    """
+    where = endpoint(url)
+    if not where:
+        return False
+    parts = urlsplit(url)
+    path = parts.path or "/"
+    lowered = path.lower()
+    dotted = any(segment in (".", "..") for segment in path.split("/"))
+    if "@" in parts.netloc or dotted or "%2e" in lowered or "%2f" in lowered:
+        return False
+    if "\\" in url or any(ord(char) <= 32 for char in url):
+        return False
+    host, port = where
+    for entry in (allowed_hosts or "").split(","):
+        allowed, _slash, prefix = entry.strip().partition("/")
+        if not allowed or allowed.lower() not in (host, f"{host}:{port}"):
+            continue
+        prefix = "/" + prefix.rstrip("/")
+        if prefix == "/" or path == prefix or path.startswith(prefix + "/"):
+            return True
+    return False
+
+
+def parse_headers(env, label, text):
+    """`{name: value}` of `Name: value` lines."""
+    headers = {}
+    seen = set()
+    for number, line in enumerate((text or "").splitlines(), start=1):
+        if not line.strip():
+            continue
+        name, colon, value = line.partition(":")
+        name, value = name.strip(), value.strip()
+        if not (colon and name):
+            refuse(
+                label,
+                env._(
+                    "line %s is not a header; expected one 'Name: value' a line. "
+                    "Example: X-Tenant: acme.",
+                    number,
+                ),
+            )
+        if name.lower() in seen:
+            refuse(label, env._("%s is given twice; keep one line.", name))
+        seen.add(name.lower())
+        headers[name] = value
+    return headers
+
+
+# -- template ------------------------------------------------------------------------
+
+
+def parse_template(env, label, text):
+    """The JSON value behind a payload template, or None where there is none."""
+    if not (text or "").strip():
+        return None
+    try:
+        return json.loads(text, parse_constant=_not_json)
+    except json.JSONDecodeError as error:
+        refuse(
+            label,
+            env._(
+                "not valid JSON at line %(line)s, column %(column)s: %(reason)s. "
+                'Example: {"text": "{{ model }} {{ event_type }}"}.',
+                line=error.lineno,
+                column=error.colno,
+                reason=error.msg,
+            ),
+        )
+    except (ValueError, RecursionError):
+        refuse(label, env._("not valid JSON: NaN, Infinity or nested too deeply."))
+
+
+def _not_json(name):
+    raise ValueError(name)
+
+
+def now_text():
+    """The present, as events write times."""
+    return fields.Datetime.now().isoformat(timespec="milliseconds") + "Z"
