@@ -1,0 +1,33 @@
+# Every workflow of the project. CI runs what the README names and nothing else.
+
+# The list of recipes.
+default:
+    @just --list
+
+# Everything: Rust, the addon in Odoo's own runner, and the line against a real Odoo.
+test: test-rust test-addon test-line
+
+# The Rust tests.
+test-rust:
+    @if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked; fi
+
+# The addon's tests in Odoo's own runner on a real PostgreSQL; TAGS as for --test-tags.
+test-addon *TAGS:
+    python3 tests/odoo/addon_tests.py {{TAGS}}
+
+# The line from Odoo through the sidecar to an endpoint and back, with a normally started Odoo; FILTER as for pytest -k.
+test-line *FILTER: _release
+    python3 tests/odoo/line_tests.py {{FILTER}}
+
+# A whole installation to look at: Odoo, sidecar, a receiver page. Ctrl-C ends it.
+demo: _release
+    python3 tests/odoo/demo.py
+
+# Formatting and lints of both languages.
+lint:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+    python3 tests/odoo/lint.py
+
+_release:
+    cargo build --release --locked -p webhook-server
