@@ -1,7 +1,9 @@
--- A copy of the database must reach nobody's endpoint.
+-- A copy of the database must reach nobody's endpoint, and keep nobody's secrets.
 UPDATE mcp_event_subscription
    SET active = FALSE,
-       webhook_url = NULL;
+       webhook_url = NULL,
+       secret_value = NULL,
+       headers_value = NULL;
 
 DELETE FROM mcp_webhook_outbox;
 

@@ -8,12 +8,10 @@ is the snapshot younger than the previous pull's commit.
 
 import logging
 
-import psycopg2
-
 from odoo import api, fields, models
 
 from ..sidecar import SidecarError, SidecarUnreachable
-from .mcp_webhook_outbox import own_environment
+from .mcp_webhook_outbox import in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)
 
@@ -84,16 +82,12 @@ class McpWebhookMirror(models.Model):
             again = False
 
     def _pull_page(self, again):
-        for last_try in (False, False, True):
-            try:
-                with own_environment(self.pool) as env:
-                    env[self._name]._lock()
-                    return env[self._name]._read_page(again)
-            except psycopg2.errors.SerializationFailure:
-                # somebody edited a subscription meanwhile: look again
-                if last_try:
-                    raise
-        return False
+        def read(env):
+            env[self._name]._lock()
+            return env[self._name]._read_page(again)
+
+        # again when somebody has edited a subscription meanwhile
+        return in_own_transaction(self.pool, read)
 
     def _read_page(self, again):
         row = self._row()
@@ -193,16 +187,21 @@ class McpWebhookMirror(models.Model):
         access = self.env["mcp.webhook.sidecar"]
         try:
             self._pull(again=True)
-            with own_environment(self.pool) as env:
-                env["mcp.event.subscription"]._sync_dirty()
+            in_own_transaction(
+                self.pool, lambda env: env["mcp.event.subscription"]._sync_dirty()
+            )
             self.pool["mcp.webhook.outbox"]._sweep(self.pool)
             access._note_success()
         except (SidecarUnreachable, SidecarError) as error:
             access._note_failure()
             self._note_trouble(error)
-        with own_environment(self.pool) as env:
-            env[self._name]._lock()
-            env["mcp.event.subscription"]._flag_missing_fields()
-            Delivery = env["mcp.webhook.delivery"]
-            Delivery._mirror_badges(Delivery)
-            Delivery._mirror_waiting_badges()
+        in_own_transaction(self.pool, _tidy)
+
+
+def _tidy(env):
+    """What needs no sidecar: faults to show, failures to count, badges to refresh."""
+    env["mcp.webhook.mirror"]._lock()
+    env["mcp.event.subscription"]._flag_missing_fields()
+    Delivery = env["mcp.webhook.delivery"]
+    Delivery._mirror_badges(Delivery)
+    Delivery._mirror_waiting_badges()

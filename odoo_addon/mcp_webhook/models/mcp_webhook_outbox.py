@@ -34,6 +34,21 @@ def own_environment(registry):
         yield api.Environment(cr, SUPERUSER_ID, {})
 
 
+def in_own_transaction(registry, work):
+    """`work(env)` in a transaction of its own, again when somebody was faster.
+
+    :return: what `work` returns
+    """
+    for _try in range(2):
+        try:
+            with own_environment(registry) as env:
+                return work(env)
+        except psycopg2.errors.SerializationFailure:
+            continue
+    with own_environment(registry) as env:
+        return work(env)
+
+
 class McpWebhookOutbox(models.Model):
     _name = "mcp.webhook.outbox"
     _description = "Webhook events that wait for the sidecar"
@@ -140,18 +155,14 @@ class McpWebhookOutbox(models.Model):
 
     @classmethod
     def _forget(cls, registry, delivery_ids):
-        for _attempt in range(3):
-            try:
-                with own_environment(registry) as env:
-                    env.cr.execute(
-                        "DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)",
-                        [delivery_ids],
-                        log_exceptions=False,
-                    )
-                return
-            except psycopg2.errors.SerializationFailure:
-                continue  # somebody else deleted some of them: look again
-        # harmless: submitted again they are duplicates
+        in_own_transaction(
+            registry,
+            lambda env: env.cr.execute(
+                "DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)",
+                [delivery_ids],
+                log_exceptions=False,
+            ),
+        )
 
     @classmethod
     def _refuse(cls, registry, refused, lock_seconds):

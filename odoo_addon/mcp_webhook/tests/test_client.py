@@ -1,0 +1,192 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The client over real HTTP, against a small server in this process."""
+
+import json
+import socket
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from odoo.tests import BaseCase, TransactionCase, tagged
+from odoo.tests.common import _super_send
+
+from ..models import sidecar_access
+from ..sidecar import Sidecar, SidecarError, SidecarUnreachable, batches
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.seen.append((self.headers, body))
+        status, answer = self.server.script(body)
+        text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def log_message(self, *_args):
+        """Quiet."""
+
+
+@tagged("post_install", "-at_install")
+class TestClient(BaseCase):
+    @classmethod
+    def _request_handler(cls, s, r, /, **kw):
+        """Loopback as it is: Odoo's own guard cannot compare (connect, read)."""
+        return _super_send(s, r, **kw)
+
+    def setUp(self):
+        super().setUp()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.seen = []
+        self.server.script = lambda body: (200, {"id": body["id"], "result": {}})
+        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.shutdown)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.client = Sidecar(self.url, "the-token", ("some-uuid", "somedb"))
+
+    def answer(self, status=200, **members):
+        self.server.script = lambda body: (
+            status,
+            {"jsonrpc": "2.0", "id": body["id"], **members},
+        )
+
+    def refusal(self, exception, method="system.info"):
+        with self.assertRaises(exception) as caught:
+            self.client.call(method)
+        self.assertNotIn("the-token", str(caught.exception))
+        self.assertNotIn(self.url, str(caught.exception))
+        return caught.exception
+
+    def test_call_carries_token_database_and_id(self):
+        self.answer(result={"version": "1"})
+        self.assertEqual(self.client.info(), {"version": "1"})
+        ((headers, body),) = self.server.seen
+        self.assertEqual(headers["Authorization"], "Bearer the-token")
+        self.assertEqual(headers["X-Odoo-Database"], "some-uuid somedb")
+        self.assertTrue(body["id"])
+        self.assertEqual((body["method"], body["params"]), ("system.info", {}))
+
+    def test_body_is_compact_and_keeps_letters(self):
+        self.answer(result={"results": []})
+        self.client.submit([{"name": "Ä"}])
+        headers, body = self.server.seen[0]
+        self.assertEqual(body["params"], {"events": [{"name": "Ä"}]})
+        self.assertEqual(
+            int(headers["Content-Length"]),
+            len(json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()),
+        )
+
+    def test_absent_parameters_are_left_out(self):
+        self.answer(result={})
+        self.client.attach(wake_url=None)
+        self.client.attach(wake_url="http://127.0.0.1/mcp_webhook/wake", take_over=True)
+        first, second = (body["params"] for _headers, body in self.server.seen)
+        self.assertEqual(first, {"database": "some-uuid", "database_name": "somedb"})
+        self.assertIs(second["take_over"], True)
+
+    def test_error_answer_has_kind_and_data(self):
+        data = {"kind": "invalid_template", "pointer": "/a"}
+        self.answer(error={"code": 7, "message": "no", "data": data})
+        error = self.refusal(SidecarError)
+        self.assertEqual((error.code, error.kind), (7, "invalid_template"))
+        self.assertEqual((error.message, error.data), ("no", {"pointer": "/a"}))
+
+    def test_refused_token_is_trouble_in_words(self):
+        self.server.script = lambda _body: (401, b"")
+        self.assertIn("refuses the token", self.refusal(SidecarUnreachable).reason)
+
+    def test_refused_host_names_the_setting(self):
+        self.server.script = lambda _body: (403, b"")
+        self.assertIn("allowed_hosts", self.refusal(SidecarUnreachable).reason)
+
+    def test_something_else_that_answers_is_trouble(self):
+        for status, text in ((200, b"<html>"), (500, b"{}"), (302, b""), (200, b"[]")):
+            self.server.script = lambda _body, s=status, t=text: (s, t)
+            self.refusal(SidecarUnreachable)
+
+    def test_answer_to_another_call_is_trouble(self):
+        self.server.script = lambda _body: (200, {"id": "other", "result": {}})
+        self.refusal(SidecarUnreachable)
+
+    def test_closed_port_is_trouble(self):
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        self.client = Sidecar(f"http://127.0.0.1:{port}", "the-token")
+        self.assertIn("cannot be reached", self.refusal(SidecarUnreachable).reason)
+
+    def test_hanging_sidecar_is_left_in_time(self):
+        over = threading.Event()
+        self.addCleanup(over.set)
+        self.server.script = lambda _body: (200, b"") if over.wait(10) else None
+        self.client = Sidecar(self.url, "the-token", timeout=(1, 0.05))
+        self.assertIn("in time", self.refusal(SidecarUnreachable).reason)
+
+    def test_one_connection_serves_a_batch(self):
+        self.answer(result={})
+        with self.client as client:
+            client.info()
+            session = client._session
+            client.info()
+            self.assertIs(client._session, session)
+        self.assertIsNone(self.client._session)
+
+    def test_batches_respect_count_and_bytes(self):
+        def cut(sizes):
+            found = batches(sizes, max_count=3, max_bytes=100)
+            return [(s.start, s.stop) for s in found]
+
+        self.assertEqual(cut([]), [])
+        self.assertEqual(cut([1] * 7), [(0, 3), (3, 6), (6, 7)])
+        self.assertEqual(cut([60, 60, 10]), [(0, 1), (1, 3)])
+        self.assertEqual(cut([500, 1]), [(0, 1), (1, 2)])
+
+
+@tagged("post_install", "-at_install")
+class TestAccess(TransactionCase):
+    def setUp(self):
+        super().setUp()
+        self.access = self.env["mcp.webhook.sidecar"]
+        self.params = self.env["ir.config_parameter"]
+
+    def test_wake_address_is_loopback_for_a_sidecar_there(self):
+        self.params.set_param("mcp_webhook.sidecar_url", "http://127.0.0.1:8170")
+        self.assertRegex(
+            self.access._wake_url(), r"^http://127\.0\.0\.1:\d+/mcp_webhook/wake$"
+        )
+
+    def test_wake_address_of_a_remote_sidecar_is_the_public_one(self):
+        self.params.set_param("mcp_webhook.sidecar_url", "https://hooks.example.com")
+        self.params.set_param("web.base.url", "https://odoo.example.com")
+        self.assertEqual(
+            self.access._wake_url(), "https://odoo.example.com/mcp_webhook/wake"
+        )
+
+    def test_wake_address_can_be_set(self):
+        self.params.set_param("mcp_webhook.wake_url", "http://odoo:8069/mcp_webhook/wake")
+        self.assertEqual(self.access._wake_url(), "http://odoo:8069/mcp_webhook/wake")
+
+    def test_process_environment_serves_where_nothing_is_set(self):
+        self.params.set_param("mcp_webhook.sidecar_url", False)
+        self.params.set_param("mcp_webhook.sidecar_token", False)
+        environ = sidecar_access.os.environ
+        self.addCleanup(environ.pop, "MCP_WEBHOOK_SIDECAR_URL", None)
+        environ["MCP_WEBHOOK_SIDECAR_URL"] = "http://127.0.0.1:1"
+        self.assertEqual(self.access._url(), "http://127.0.0.1:1")
+        self.params.set_param("mcp_webhook.sidecar_url", "http://127.0.0.1:2")
+        self.assertEqual(self.access._url(), "http://127.0.0.1:2")
+
+    def test_without_a_token_nobody_is_called(self):
+        self.params.set_param("mcp_webhook.sidecar_token", False)
+        environ = sidecar_access.os.environ
+        kept = environ.pop("MCP_WEBHOOK_SIDECAR_TOKEN", None)
+        if kept:
+            self.addCleanup(environ.__setitem__, "MCP_WEBHOOK_SIDECAR_TOKEN", kept)
+        with self.assertRaisesRegex(SidecarUnreachable, "No token"):
+            self.access._client()
