@@ -87,24 +87,33 @@ class McpEventSubscription(models.Model):
     @api.constrains("payload_template", "dialect")
     def _check_payload_template(self):
         for subscription in self:
-            subscription._check_template("payload_template")
+            self._check_template(
+                "payload_template", subscription.payload_template, subscription.dialect
+            )
 
-    def _check_template(self, label):
+    @api.model
+    def _check_template(self, label, text, dialect):
         """JSON here; everything else by the sidecar, when it answers in time."""
-        self.ensure_one()
-        template = validation.parse_template(self.env, label, self.payload_template)
+        validation.check_text(self.env, label, text)
+        template = validation.parse_template(self.env, label, text)
         if template is None:
             return
         access = self.env["mcp.webhook.sidecar"].sudo()
         try:
             access._try(
-                lambda client: client.preview(template, dialect=self.dialect),
-                INLINE_TIMEOUT,
+                lambda client: client.preview(template, dialect=dialect), INLINE_TIMEOUT
             )
         except SidecarUnreachable:
             return  # judged when it is back: `sync_error` will say it
         except SidecarError as error:
             if error.kind in TEMPLATE_FAULTS:
-                pointer = error.data.get("pointer")
-                at = self.env._("at %s: ", pointer) if pointer else ""
-                validation.refuse(label, f"{at}{error.message}")
+                validation.refuse(label, _told(self.env, label, error))
+
+
+def _told(env, label, error):
+    """The sidecar's words, without a field name in front, with the place."""
+    text = error.message.removeprefix("payload_template:").removeprefix(f"{label}:").strip()
+    pointer = error.data.get("pointer")
+    if pointer and pointer not in text:
+        return env._("at %(pointer)s: %(text)s", pointer=pointer, text=text)
+    return text

@@ -1,0 +1,235 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What to do about a delivery, and how its row is read."""
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import format_datetime
+
+from .mcp_webhook_preview import readable_json
+
+
+class McpWebhookDelivery(models.Model):
+    _inherit = "mcp.webhook.delivery"
+
+    advice = fields.Text("What to Do", compute="_compute_advice")
+    payload_readable = fields.Text("Payload, Indented", compute="_compute_readable")
+    response_readable = fields.Text("Response, Indented", compute="_compute_readable")
+    record_list = fields.Char("Records", compute="_compute_record_list")
+    attempt_of = fields.Char("Try", compute="_compute_attempt_of")
+    is_template_fault = fields.Boolean(compute="_compute_advice")
+
+    @api.depends("status", "stage", "response_code", "error_kind", "error_message")
+    @api.depends_context("lang")
+    def _compute_advice(self):
+        for delivery in self:
+            delivery.advice = delivery._advice()
+            delivery.is_template_fault = delivery.status == "failed" and (
+                delivery.response_code in (400, 422) or delivery.error_kind == "render"
+            )
+
+    @api.depends("payload", "response_body")
+    def _compute_readable(self):
+        for delivery in self:
+            delivery.payload_readable = readable_json(delivery.payload)
+            delivery.response_readable = readable_json(delivery.response_body)
+
+    @api.depends("record_ids")
+    def _compute_record_list(self):
+        for delivery in self:
+            delivery.record_list = ", ".join(map(str, delivery.record_ids or []))
+
+    @api.depends("attempt", "event_uuid")
+    def _compute_attempt_of(self):
+        counts = dict(
+            self._read_group(
+                [("event_uuid", "in", self.mapped("event_uuid"))],
+                ["event_uuid"],
+                ["attempt:max"],
+            )
+        )
+        for delivery in self:
+            most = max(counts.get(delivery.event_uuid) or 0, delivery.attempt)
+            delivery.attempt_of = self.env._(
+                "%(number)s of %(most)s", number=delivery.attempt, most=most
+            )
+
+    # -- what to do ----------------------------------------------------------------------
+
+    def _advice(self):
+        self.ensure_one()
+        if self.status == "success":
+            return self.env._("Nothing: the endpoint took it.")
+        if self.status == "pending":
+            return self._pending_advice()
+        if self.response_code and self.error_kind in (False, "http_status", "redirect"):
+            return self._code_advice(self.response_code)
+        return self._kind_advice(self.error_kind)
+
+    def _pending_advice(self):
+        if self.stage == "odoo":
+            return self.env._(
+                "It still waits in Odoo: the sidecar has not taken it yet. It is offered "
+                "again every minute. If this lasts, test the connection in the settings."
+            )
+        if self.subscription_id.paused:
+            return self.env._("The subscription is paused. Resume it to send what waits.")
+        if self.next_attempt_at:
+            return self.env._(
+                "It is tried again at %s. To try at once, correct the cause first.",
+                format_datetime(self.env, self.next_attempt_at),
+            )
+        return self.env._("It is on its way: the endpoint has not answered yet.")
+
+    def _code_advice(self, code):
+        if 300 <= code < 400:
+            return self._kind_advice("redirect")
+        if code in (400, 422):
+            return self.env._(
+                "The endpoint does not accept the shape of the payload. Compare the "
+                "payload with what it expects (its response often says it), correct the "
+                "template with the preview, then redeliver."
+            )
+        if code in (401, 403):
+            return self.env._(
+                "The endpoint does not trust us. Check the signing secret and the token "
+                "in the headers with its owner, replace them, then redeliver."
+            )
+        if code in (404, 405, 410):
+            return self.env._(
+                "There is nothing at this address. Copy the webhook URL from the receiver "
+                "again (it may have been renewed), then redeliver."
+            )
+        if code in (408, 504) or code >= 500:
+            return self._receiver_advice()
+        if code == 413:
+            return self.env._(
+                "The payload is too large for the endpoint. Send fewer fields, then "
+                "redeliver."
+            )
+        if code == 429:
+            return self.env._(
+                "Too many requests for the endpoint. Lower the parallel requests, allow "
+                "more attempts, then redeliver."
+            )
+        return self.env._(
+            "The endpoint refused it with code %s; its response may say why. Correct the "
+            "cause, then redeliver.",
+            code,
+        )
+
+    def _receiver_advice(self):
+        return self.env._(
+            "The receiver has trouble of its own; nothing is wrong here. Ask its owner, "
+            "then redeliver. More attempts in the subscription would ride out such "
+            "outages."
+        )
+
+    def _kind_advice(self, kind):
+        texts = {
+            "timeout": self.env._(
+                "The endpoint did not answer in time. Ask its owner to answer first and "
+                "work later, or raise the timeout, then redeliver."
+            ),
+            "dns": self.env._(
+                "The name of the host is not known. Check the webhook URL for a typing "
+                "error, then redeliver."
+            ),
+            "connect": self.env._(
+                "Nothing answers at this host and port. Check the webhook URL, and with "
+                "its owner that the receiver runs and its firewall is open; then redeliver."
+            ),
+            "tls": self.env._(
+                "No secure connection: the certificate has expired, is for another name, "
+                "or is not from a known authority. Its owner must renew it; for a private "
+                "authority set network.extra_ca_file of the sidecar. Then redeliver."
+            ),
+            "blocked_address": self.env._(
+                "The host is at an internal address, where nothing is sent. If it is "
+                "meant, add its network to network.allow_networks of the sidecar, then "
+                "redeliver."
+            ),
+            "redirect": self.env._(
+                "The endpoint points to another address, and redirects are never "
+                "followed. Put the final address into the webhook URL, then redeliver."
+            ),
+            "protocol": self.env._(
+                "What answers there does not speak HTTP properly. Check the port and "
+                "https:// in the webhook URL, then redeliver."
+            ),
+            "render": self.env._(
+                "The payload template could not be filled with this event. Correct it "
+                "with the preview, then redeliver."
+            ),
+            "payload_too_large": self.env._(
+                "The payload exceeds 256 KiB. Send fewer fields or shorten the template. "
+                "An event that is too large in itself cannot be sent again."
+            ),
+            "inactive": self.env._(
+                "The subscription was inactive. Activate it, then redeliver."
+            ),
+            "internal": self.env._(
+                "It failed before it could be sent; the message says why. Correct the "
+                "subscription if it names one of its fields, then redeliver, or let the "
+                "record be changed again."
+            ),
+            "expired": self.env._(
+                "It waited longer than the sidecar remembers events. Change the record "
+                "again to send its present state."
+            ),
+        }
+        return texts.get(kind) or self.env._(
+            "The message says what is wrong. Correct it in the subscription, then "
+            "redeliver."
+        )
+
+    # -- buttons -------------------------------------------------------------------------
+
+    def action_open_records(self):
+        """The records that the event is about."""
+        self.ensure_one()
+        if self.model_name not in self.env:
+            raise UserError(self.env._("%s is not installed any more.", self.model_name))
+        model = self.env[self.model_name].with_context(active_test=False)
+        records = model.search([("id", "in", self.record_ids or [])])
+        if not records:
+            raise UserError(
+                self.env._("None of the records exists any more, or you may not read them.")
+            )
+        action = {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Records of the Event"),
+            "res_model": self.model_name,
+            "context": {"active_test": False},
+        }
+        if len(records) == 1:
+            return {**action, "res_id": records.id, "views": [(False, "form")]}
+        domain = [("id", "in", records.ids)]
+        return {**action, "domain": domain, "views": [(False, "list"), (False, "form")]}
+
+    def action_preview(self):
+        """What the template would make of this row's record now."""
+        self.ensure_one()
+        if not self.subscription_id:
+            raise UserError(self.env._("Its subscription has been deleted."))
+        ids = self.record_ids or [False]
+        values = {"subscription_id": self.subscription_id.id, "res_id": ids[0]}
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Preview"),
+            "res_model": "mcp.webhook.preview",
+            "res_id": self.env["mcp.webhook.preview"].create(values).id,
+            "views": [(False, "form")],
+            "target": "new",
+        }
+
+    @api.model
+    def action_deliveries_of_record(self, model_name, record_id):
+        """The deliveries that a record took part in, for its own menu."""
+        self.check_access("read")
+        found = self._of_record(model_name, record_id)
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "mcp_webhook.mcp_webhook_delivery_action"
+        )
+        action["domain"] = [("id", "in", found.ids)]
+        action["context"] = {}
+        return action

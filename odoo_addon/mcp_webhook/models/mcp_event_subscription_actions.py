@@ -1,0 +1,219 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The buttons of a subscription."""
+
+import json
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.fields import Domain
+
+from .. import payload, validation
+from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from .mcp_webhook_outbox import own_environment
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"
+
+    state = fields.Selection(
+        [("active", "Active"), ("paused", "Paused"), ("inactive", "Inactive")],
+        compute="_compute_state",
+        inverse="_inverse_state",
+        search="_search_state",
+        help="Paused: events are recorded and wait. Inactive: nothing is recorded, and "
+        "what waits fails.",
+    )
+
+    @api.depends("active", "paused")
+    def _compute_state(self):
+        for subscription in self:
+            if not subscription.active:
+                subscription.state = "inactive"
+            else:
+                subscription.state = "paused" if subscription.paused else "active"
+
+    def _inverse_state(self):
+        for subscription in self:
+            state = subscription.state
+            subscription.write({"active": state != "inactive", "paused": state == "paused"})
+
+    def _search_state(self, operator, value):
+        if operator != "in":
+            return NotImplemented
+        domains = {
+            "active": Domain("active", "=", True) & Domain("paused", "=", False),
+            "paused": Domain("active", "=", True) & Domain("paused", "=", True),
+            "inactive": Domain("active", "=", False),
+        }
+        return Domain.OR(domains[state] for state in value if state in domains)
+
+    # -- state -----------------------------------------------------------------------
+
+    def action_pause(self):
+        """Events go on being recorded; they wait until it is resumed."""
+        self.write({"paused": True})
+
+    def action_resume(self):
+        """What waited goes out now, oldest first."""
+        self.write({"paused": False})
+
+    def action_toggle_active(self):
+        for subscription in self:
+            subscription.active = not subscription.active
+
+    def action_reset_failure_count(self):
+        self.check_access("write")
+        self.sudo().write({"failure_count": 0})
+
+    def action_approve(self):
+        """What an AI subscribed for a user may leave from now on."""
+        self.check_access("write")
+        waiting = self.filtered(lambda s: s.approval == "waiting")
+        waiting.sudo().write({"approval": "approved"})
+
+    def action_remove_secret(self):
+        self.write({"webhook_secret": False})
+
+    def action_remove_headers(self):
+        self.write({"webhook_headers": False})
+
+    # -- looking ---------------------------------------------------------------------
+
+    def action_open_deliveries(self):
+        self.ensure_one()
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "mcp_webhook.mcp_webhook_delivery_action"
+        )
+        action["domain"] = [("subscription_id", "=", self.id)]
+        action["context"] = {}
+        return action
+
+    def action_preview(self):
+        """What would be sent now, for a real recent record."""
+        self.ensure_one()
+        return self._open_dialog("mcp.webhook.preview", self.env._("Preview"))
+
+    def action_explain(self):
+        """Why did it not fire?"""
+        self.ensure_one()
+        return self._open_dialog("mcp.webhook.explain", self.env._("Why did it not fire?"))
+
+    def _open_dialog(self, model, title):
+        sample = self._sample_record()
+        values = {"subscription_id": self.id, "res_id": sample.id or False}
+        return {
+            "type": "ir.actions.act_window",
+            "name": title,
+            "res_model": model,
+            "res_id": self.env[model].create(values).id,
+            "view_mode": "form",
+            "target": "new",
+        }
+
+    # -- a test event ----------------------------------------------------------------
+
+    def action_send_test(self):
+        """Post a real recent record to the endpoint, marked as a test."""
+        self.ensure_one()
+        self.check_access("write")
+        self._check_can_test()
+        event = self._sample_event()
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        try:
+            with access._client(PATIENT_TIMEOUT) as client:
+                access._introduce(client)
+                self._bring_up_to_date(client)
+                client.test(self.uuid, event)
+        except SidecarUnreachable as error:
+            raise UserError(
+                self.env._("No test was sent. %(reason)s", reason=error.reason)
+            ) from error
+        except SidecarError as error:
+            raise UserError(self._refusal_text(error.message, error.data)) from error
+        return self._notify_test(event)
+
+    def _bring_up_to_date(self, client):
+        """The sidecar's copy first, in a transaction of its own: were this one tried
+        again after a conflict, the test would be sent twice.
+
+        :raise UserError: the sidecar refuses the subscription
+        """
+        with own_environment(self.pool) as env:
+            subscription = env[self._name].browse(self.id)
+            if subscription.sync_pending or subscription.sync_error:
+                subscription._push(client)
+            refusal = subscription.sync_error
+        if refusal:
+            raise UserError(refusal)
+
+    def _check_can_test(self):
+        if not self.webhook_url:
+            raise UserError(self.env._("Give it a webhook URL first, then test."))
+        if not self.active:
+            raise UserError(self.env._("It is inactive: activate it first, then test."))
+        if self.approval == "waiting":
+            raise UserError(self.env._("It waits for approval: approve it, then test."))
+
+    def _notify_test(self, event):
+        if self.paused:
+            text = self.env._("The test waits: the subscription is paused.")
+        else:
+            text = self.env._(
+                "A test with record %(id)s is on its way; its outcome appears under "
+                "Deliveries.",
+                id=event["record_ids"][0],
+            )
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {
+                "type": "warning" if self.paused else "success",
+                "message": text,
+                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
+            },
+        }
+
+    # -- samples ---------------------------------------------------------------------
+
+    def _reader(self):
+        """The model with the rights of the subscription's user, or None."""
+        try:
+            env = payload.reader(self)
+        except payload.BrokenSubscription:
+            return None
+        return env[self.model_name] if self.model_name in env else None
+
+    def _sample_record(self):
+        """The newest record that would fire, else the newest readable one."""
+        model = self._reader()
+        if model is None or not model.has_access("read"):
+            return self.browse()
+        try:
+            domain = payload.parse_domain(self.domain)
+            found = model.search(domain, order="id desc", limit=1)
+        except (payload.BrokenSubscription, ValueError, UserError):
+            found = model.browse()
+        return found or model.search([], order="id desc", limit=1)
+
+    def _sample_event(self, record=None):
+        """An event of the contract, as it would be for this record.
+
+        Without any record the id is 1 and there are no values.
+        """
+        record = self._sample_record() if record is None else record
+        kind = "write" if self.event_type == "all" else self.event_type
+        event = {
+            "id": payload.new_event_id(),
+            "subscription_id": self.uuid,
+            "model": self.model_name,
+            "event_type": kind,
+            "record_ids": [record.id or 1],
+            "user_id": self.env.uid,
+            "timestamp": validation.now_text(),
+        }
+        tree = payload.path_tree(self.enrich_fields)
+        if record and tree:
+            described = payload.describe(record, tree)[record.id]
+            if isinstance(described, str):
+                event["records"] = [json.loads(described)]
+        return event

@@ -1,0 +1,114 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What would be sent for a record, before anything is sent."""
+
+import json
+
+from odoo import api, fields, models
+from odoo.exceptions import AccessError, UserError
+
+from .. import validation
+from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"
+
+    preview_res_id = fields.Many2oneReference(
+        "Sample Record",
+        model_field="model_name",
+        store=False,
+        help="The record whose values the preview shows; the newest that fires, if empty.",
+    )
+    preview = fields.Text(compute="_compute_preview")
+    preview_error = fields.Text(compute="_compute_preview")
+
+    @api.depends(
+        "payload_template",
+        "dialect",
+        "enrich_fields",
+        "event_type",
+        "model_id",
+        "domain",
+        "user_id",
+        "preview_res_id",
+    )
+    def _compute_preview(self):
+        for subscription in self:
+            subscription.preview, subscription.preview_error = subscription._render_preview(
+                subscription.preview_res_id
+            )
+
+    def _render_preview(self, res_id=None):
+        """`(payload, error)`, one of them False; the payload is indented for reading."""
+        self.ensure_one()
+        if not self.model_id or self.model_name not in self.env:
+            return False, False
+        try:
+            record = self._preview_record(res_id)
+            for path in validation.paths_of(self.enrich_fields):
+                validation.check_path(self.env, "enrich_fields", path, self.model_name)
+            event = self._sample_event(record)
+            template = validation.parse_template(
+                self.env, "payload_template", self.payload_template
+            )
+            return self._ask_preview(template, event), False
+        except (UserError, AccessError) as error:
+            return False, error.args[0]
+
+    def _preview_record(self, res_id):
+        if not res_id:
+            return None
+        model = self._reader()
+        record = model.browse(res_id).exists() if model is not None else self.browse()
+        if not record or not record._filtered_access("read"):
+            raise UserError(
+                self.env._(
+                    "%(user)s cannot read record %(id)s, so it would never be sent.",
+                    user=self.user_id.name,
+                    id=res_id,
+                )
+            )
+        return record
+
+    def _ask_preview(self, template, event):
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        try:
+            answer = access._try(
+                lambda client: client.preview(template, event, self.dialect),
+                INLINE_TIMEOUT,
+            )
+        except SidecarUnreachable as error:
+            raise UserError(
+                self.env._("No preview now. %(reason)s", reason=error.reason)
+            ) from error
+        except SidecarError as error:
+            raise UserError(self._refusal_text(error.message, error.data)) from error
+        return readable_json(answer["payload"])
+
+
+class McpWebhookPreview(models.TransientModel):
+    _name = "mcp.webhook.preview"
+    _description = "Preview of a webhook payload"
+
+    subscription_id = fields.Many2one(
+        "mcp.event.subscription", required=True, readonly=True, ondelete="cascade"
+    )
+    model_name = fields.Char(related="subscription_id.model_name")
+    res_id = fields.Many2oneReference("Sample Record", model_field="model_name")
+    payload = fields.Text(compute="_compute_payload")
+    error = fields.Text(compute="_compute_payload")
+
+    @api.depends("res_id", "subscription_id")
+    def _compute_payload(self):
+        for preview in self:
+            preview.payload, preview.error = preview.subscription_id._render_preview(
+                preview.res_id
+            )
+
+
+def readable_json(text):
+    """JSON indented for reading; anything else as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, TypeError, RecursionError):
+        return text

@@ -1,0 +1,148 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Where the sidecar is, and what an AI may open."""
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from .. import validation
+from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from .sidecar_access import DEFAULT_URL
+
+MAX_RETENTION_DAYS = 3650
+
+
+class ResConfigSettings(models.TransientModel):
+    _inherit = "res.config.settings"
+
+    mcp_webhook_sidecar_url = fields.Char(
+        "Sidecar Address", config_parameter="mcp_webhook.sidecar_url"
+    )
+    mcp_webhook_sidecar_token = fields.Char(
+        "Sidecar Token",
+        compute="_compute_mcp_webhook_sidecar_token",
+        inverse="_inverse_mcp_webhook_sidecar_token",
+        help="The content of the file 'token' in the sidecar's data folder. "
+        "It can be replaced, never read.",
+    )
+    mcp_webhook_has_token = fields.Boolean(compute="_compute_mcp_webhook_sidecar_token")
+    mcp_webhook_wake_url = fields.Char(
+        "Wake-up Address",
+        config_parameter="mcp_webhook.wake_url",
+        help="Where the sidecar knocks when there is news. Empty: this Odoo on loopback "
+        "when the sidecar is there too, else the web base URL.",
+    )
+    mcp_webhook_allowed_hosts = fields.Char(
+        "Allowed Hosts",
+        config_parameter="mcp_webhook.allowed_hosts",
+        help="Comma-separated, host or host/path-prefix. Subscriptions that users make "
+        "through an AI to other hosts wait for a manager's approval.",
+    )
+    mcp_webhook_retention_days = fields.Integer(
+        "Keep Deliveries (days)",
+        config_parameter="mcp_webhook.retention_days",
+        default=30,
+        help="At most as long as the sidecar keeps them, or they cannot be sent again.",
+    )
+
+    @api.depends("mcp_webhook_sidecar_url")
+    def _compute_mcp_webhook_sidecar_token(self):
+        has_token = bool(self.env["mcp.webhook.sidecar"].sudo()._token())
+        for settings in self:
+            settings.mcp_webhook_sidecar_token = False
+            settings.mcp_webhook_has_token = has_token
+
+    def _inverse_mcp_webhook_sidecar_token(self):
+        """Straight into the parameter: it never stands in a settings row."""
+        for settings in self.filtered("mcp_webhook_sidecar_token"):
+            token = settings.mcp_webhook_sidecar_token.strip()
+            set_param = self.env["ir.config_parameter"].sudo().set_param
+            set_param("mcp_webhook.sidecar_token", token)
+        self._mcp_webhook_start_afresh()
+
+    @api.constrains("mcp_webhook_sidecar_url")
+    def _check_mcp_webhook_sidecar_url(self):
+        for settings in self:
+            url = settings.mcp_webhook_sidecar_url
+            if url and not validation.endpoint(url):
+                validation.refuse(
+                    "mcp_webhook_sidecar_url",
+                    self.env._(
+                        "expected the sidecar's address. Example: %s.", DEFAULT_URL
+                    ),
+                )
+
+    @api.constrains("mcp_webhook_retention_days")
+    def _check_mcp_webhook_retention_days(self):
+        for settings in self:
+            if not 1 <= settings.mcp_webhook_retention_days <= MAX_RETENTION_DAYS:
+                validation.refuse(
+                    "mcp_webhook_retention_days",
+                    self.env._("expected 1 to %s days. Example: 30.", MAX_RETENTION_DAYS),
+                )
+
+    def set_values(self):
+        result = super().set_values()
+        self._mcp_webhook_start_afresh()
+        return result
+
+    def _mcp_webhook_start_afresh(self):
+        """Another address or token deserves a try at once."""
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        access._note_success()
+        access._forget_introduction()
+
+    # -- buttons -----------------------------------------------------------------------
+
+    def action_mcp_webhook_test_connection(self):
+        """Ask the sidecar how it is, and catch up with it."""
+        return self._mcp_webhook_connect(take_over=False)
+
+    def action_mcp_webhook_take_over(self):
+        """Make this database the one that the sidecar serves."""
+        return self._mcp_webhook_connect(take_over=True)
+
+    def _mcp_webhook_connect(self, take_over):
+        self.check_access("write")
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        try:
+            with access._client(PATIENT_TIMEOUT) as client:
+                access._introduce(client, take_over=take_over, again=True)
+                info = client.info()
+        except SidecarUnreachable as error:
+            raise UserError(
+                self.env._(
+                    "%(reason)s\n\nAddress tried: %(address)s\nStart the sidecar with "
+                    "'mcp-webhookd serve', and give the token from the file 'token' in "
+                    "its data folder.",
+                    reason=error.reason,
+                    address=validation.endpoint_label(access._url()) or "?",
+                )
+            ) from error
+        except SidecarError as error:
+            raise UserError(self._mcp_webhook_refusal(error)) from error
+        access._note_success()
+        self.env["mcp.webhook.mirror"].sudo()._pull_quietly()
+        return self._mcp_webhook_report(info)
+
+    def _mcp_webhook_refusal(self, error):
+        if error.kind == "fenced":
+            return self.env._(
+                "This sidecar serves another database. If this one is its successor, "
+                "press Take Over; if this is a copy, give it a sidecar of its own."
+            )
+        return error.message
+
+    def _mcp_webhook_report(self, info):
+        outbox = self.env["mcp.webhook.outbox"].sudo()
+        message = self.env._(
+            "Connected: version %(version)s. %(pending)s deliveries wait at the sidecar, "
+            "%(waiting)s still in Odoo.",
+            version=info.get("version"),
+            pending=info.get("pending"),
+            waiting=outbox.search_count([]),
+        )
+        return {
+            "type": "ir.actions.client",
+            "tag": "display_notification",
+            "params": {"type": "success", "message": message, "sticky": False},
+        }
