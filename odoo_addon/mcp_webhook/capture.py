@@ -22,10 +22,6 @@ DENIED_MODELS = frozenset(
     {
         "base",
         "mcp.event.subscription",
-        "mcp.webhook.delivery",
-        "mcp.webhook.mirror",
-        "mcp.webhook.outbox",
-        "mcp.webhook.sidecar",
         "ir.cron",
         "ir.cron.progress",
         "ir.cron.trigger",
@@ -34,7 +30,7 @@ DENIED_MODELS = frozenset(
         "res.users.log",
     }
 )
-DENIED_PREFIXES = ("bus.", "res.device")
+DENIED_PREFIXES = ("bus.", "mcp.webhook.", "res.device")
 
 _order = itertools.count()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psycopg2
 
-from odoo import SUPERUSER_ID, api
+from odoo import SUPERUSER_ID, api, fields
 
 from . import payload
 from .capture import SLOTS, is_new, merge, snapshot
@@ -319,7 +319,7 @@ def _values(env, ledger, row):
     if broken:
         values["status"] = "failed"
         values["error_kind"], values["error_message"] = broken.kind, broken.message
-        values["finished_at"] = env.cr.now()
+        values["finished_at"] = fields.Datetime.now()
         return values
     texts = [ledger.verdicts[subscription_id, id_].item for id_ in row.ids]
     values["event"] = payload.event_json(event, [text for text in texts if text])

@@ -57,7 +57,6 @@ class McpWebhookDelivery(models.Model):
                 values["attempt"] = attempt["attempt"]
                 row = siblings[attempt["attempt"]] = self.create(values)
             touched |= row
-        self._drop_from_outbox(touched)
         return touched
 
     def _known_rows(self, event_uuids):
@@ -82,10 +81,6 @@ class McpWebhookDelivery(models.Model):
         if subscription.event_type != "all":
             values["event_type"] = subscription.event_type
         return values
-
-    def _drop_from_outbox(self, rows):
-        """The sidecar speaks of them: they need no submission any more."""
-        self.env["mcp.webhook.outbox"].search([("delivery_id", "in", rows.ids)]).unlink()
 
     def _fail(self, kind, message):
         """Pending rows end here: the sidecar refused them, or lost them."""

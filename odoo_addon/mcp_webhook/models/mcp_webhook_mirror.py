@@ -7,11 +7,12 @@ is the snapshot younger than the previous pull's commit.
 """
 
 import logging
+import time
 
 from odoo import api, fields, models
 
 from ..sidecar import SidecarError, SidecarUnreachable
-from .mcp_webhook_outbox import in_own_transaction, own_environment
+from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)
 
@@ -75,10 +76,13 @@ class McpWebhookMirror(models.Model):
     def _pull(self, again=False):
         """Read the feed to its end, page by page, in transactions of its own.
 
+        A very long feed is left to the next knock or sweep after `MAX_SECONDS`.
+
         :param again: introduce ourselves even if this process has done so before
         :raise SidecarUnreachable, SidecarError: the feed cannot be read now
         """
-        while self._pull_page(again):
+        end = time.monotonic() + MAX_SECONDS
+        while self._pull_page(again) and time.monotonic() < end:
             again = False
 
     def _pull_page(self, again):

@@ -4,6 +4,7 @@ accepted. So the delivery row itself has one writer, the mirror."""
 
 import json
 import logging
+import time
 from contextlib import contextmanager
 
 import psycopg2
@@ -22,6 +23,7 @@ from ..sidecar import (
 
 _logger = logging.getLogger(__name__)
 
+MAX_SECONDS = 40  # of one sweep's submissions or pulls: a cron run has 120 in all
 SWEEP_AFTER = 5  # seconds: younger rows are being submitted by their own transaction
 # Refusals that a sync of the subscriptions may cure: ask again before giving up.
 CURABLE = frozenset({"not_found", "inactive"})
@@ -88,8 +90,9 @@ class McpWebhookOutbox(models.Model):
 
         :raise SidecarUnreachable, SidecarError: the rest goes on waiting
         """
-        after = 0
-        while True:
+        cls._forget_finished(registry)
+        after, end = 0, time.monotonic() + MAX_SECONDS
+        while time.monotonic() < end:
             with own_environment(registry) as env:
                 outbox = env["mcp.webhook.outbox"]
                 rows = outbox._waiting(None, older_than=SWEEP_AFTER, after=after)
@@ -103,7 +106,7 @@ class McpWebhookOutbox(models.Model):
     @api.model
     def _waiting(self, subscription_ids, older_than=None, after=0):
         """`[(delivery id, event text)]`, oldest first, at most one request's worth."""
-        conditions = [SQL("d.id > %s", after)]
+        conditions = [SQL("d.id > %s AND d.event IS NOT NULL", after)]
         if subscription_ids is not None:
             conditions.append(SQL("d.subscription_id = ANY(%s)", list(subscription_ids)))
         if older_than is not None:
@@ -160,6 +163,19 @@ class McpWebhookOutbox(models.Model):
             lambda env: env.cr.execute(
                 "DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)",
                 [delivery_ids],
+                log_exceptions=False,
+            ),
+        )
+
+    @classmethod
+    def _forget_finished(cls, registry):
+        """Outcomes that the mirror learned before the submission had its answer."""
+        in_own_transaction(
+            registry,
+            lambda env: env.cr.execute(
+                """DELETE FROM mcp_webhook_outbox o
+                         USING mcp_webhook_delivery d
+                         WHERE d.id = o.delivery_id AND d.status != 'pending'""",
                 log_exceptions=False,
             ),
         )

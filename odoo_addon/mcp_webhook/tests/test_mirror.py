@@ -148,14 +148,17 @@ class TestMirror(WebhookCase):
         self.assertIn("mcp_webhook/delivery", message.message)
         self.assertIn(f'"subscription_ids":[{self.subscription.id}]', message.message)
 
-    def test_attempt_that_answers_a_waiting_row_ends_its_waiting(self):
+    def test_outcome_that_overtakes_the_answer_ends_the_waiting(self):
         self.sidecar.down = True
         row = self.submit()
         self.assertEqual(row.stage, "odoo")
         self.sidecar.down = False
         self.sidecar.attempt(row.event_uuid, subscription_id=self.subscription.uuid)
         self.pull()
+        self.assertEqual(row.stage, "done")
+        self.sweep()
         self.assertFalse(self.Outbox.search([]))
+        self.assertNotIn("event.submit", self.sidecar.methods()[1:])
 
     def test_waiting_events_turn_the_badge_at_the_sweep(self):
         self.sidecar.down = True
