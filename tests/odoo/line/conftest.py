@@ -1,0 +1,133 @@
+"""One Odoo, one sidecar, one receiver for all tests of the line; each test has its own subscriptions and paths."""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from realodoo.cache import wait_until  # noqa: E402
+from realodoo.odoo import Site  # noqa: E402
+from realodoo.receiver import Receiver  # noqa: E402
+from realodoo.sidecar import Sidecar  # noqa: E402
+from realodoo.web import Session  # noqa: E402
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+class Line:
+    """Everything from a change in Odoo to an endpoint."""
+
+    def __init__(self, site):
+        self.site = site
+        self.receiver = Receiver()
+        self.sidecar = Sidecar(site.folder).start()
+        data = site.database("line")
+        site.install("line", data)
+        self.odoo = site.serve(
+            "line",
+            data,
+            MCP_WEBHOOK_SIDECAR_URL=self.sidecar.url,
+            MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token,
+        )
+        self.session = Session(self.odoo)
+
+    def stop(self):
+        """Ends what the site does not end."""
+        self.odoo.stop()
+        self.sidecar.stop()
+        self.receiver.stop()
+
+    def login(self):
+        """A new session: the old one went with the server."""
+        self.session = Session(self.odoo)
+        return self.session
+
+    def model(self, name):
+        """The id of an ``ir.model``."""
+        return self._id("ir.model", [("model", "=", name)])
+
+    def _id(self, model, domain):
+        return self.session.call(model, "search", domain, limit=1)[0]
+
+    def subscribe(self, model, event_type="all", **values):
+        """A subscription to a path of its own, and that path."""
+        path = values.pop("path", f"/{uuid.uuid4().hex}")
+        url = values.pop("url", self.receiver.url + path)
+        values.setdefault("webhook_secret", SECRET)
+        record = self.session.create(
+            "mcp.event.subscription",
+            model_id=self.model(model),
+            event_type=event_type,
+            webhook_url=url,
+            **values,
+        )
+        return record, path
+
+    def rows(self, subscription, *domain):
+        """The delivery rows of a subscription, oldest first."""
+        fields = [
+            "event_uuid", "attempt", "status", "stage", "trigger", "response_code", "payload", "response_body",
+            "error_kind", "error_message", "record_ids", "event_type", "advice",
+        ]
+        return self.session.read(
+            "mcp.webhook.delivery", [("subscription_id", "=", subscription), *domain], *fields, order="id"
+        )
+
+    def wait_rows(self, subscription, status, count=1, seconds=30):
+        """Waits until so many rows have a status, and answers them."""
+        def found():
+            rows = self.rows(subscription, ("status", "=", status))
+            return len(rows) >= count and rows
+        return wait_until(found, f"{count} rows with status {status}", seconds)
+
+    def badge(self, subscription):
+        """The subscription's mirror fields."""
+        fields = ["last_delivery", "last_delivery_status", "failure_count", "pending_count", "sync_error"]
+        return self.session.call("mcp.event.subscription", "read", [subscription], fields)[0]
+
+    def sweep(self):
+        """Runs the cron that guarantees, now instead of within a minute."""
+        for cron in self.session.read("ir.cron", [("cron_name", "ilike", "webhook")], "id", context={"active_test": False}):
+            self.session.call("ir.cron", "method_direct_trigger", [cron["id"]])
+
+    def shell(self, code):
+        """Runs Python inside Odoo, in a process of its own."""
+        command = self.site.command(self.site.cluster, self.odoo.data, "shell", "-d", "line", "--no-http", "--log-level=error")
+        done = subprocess.run(
+            [str(part) for part in command], input=code, text=True, capture_output=True, check=False,
+            env=self.site.environment(MCP_WEBHOOK_SIDECAR_URL=self.sidecar.url, MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token),
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def line():
+    """The line, for the whole run. Its logs are shown when something failed."""
+    with Site() as site:
+        line = Line(site)
+        try:
+            yield line
+        finally:
+            line.stop()
+            shots = os.environ.get("LINE_LOGS")
+            if shots:
+                folder = Path(shots)
+                folder.mkdir(parents=True, exist_ok=True)
+                for log in (line.odoo.log, line.sidecar.log):
+                    (folder / log.name).write_text(log.read_text())
+
+
+@pytest.fixture(autouse=True)
+def clean(line):
+    """Each test ends without subscriptions, so that the next one sees only its own."""
+    yield
+    session = line.login()
+    ids = session.call("mcp.event.subscription", "search", [], context={"active_test": False})
+    if ids:
+        session.unlink("mcp.event.subscription", ids)
