@@ -62,7 +62,7 @@ class Session:
         return self.call(model, "search_read", domain, list(fields), **kwargs)
 
 
-def json2(server, key, model, method, **params):
+def json2(server, key, model, method, /, **params):
     """A call of the JSON-2 API with an API key.
 
     :raises RpcError: with the HTTP status and Odoo's message.
