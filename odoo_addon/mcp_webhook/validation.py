@@ -190,7 +190,7 @@ def check_path(env, label, path, model_name):
                 label,
                 env._(
                     "%(path)s: %(name)s is not a relation, nothing can follow it. "
-                    "Expected a path like partner_id.email.",
+                    "Expected a path along relations. Example: partner_id.email.",
                     path=path,
                     name=name,
                 ),
@@ -202,14 +202,18 @@ def _check_may_leave(env, label, path, field):
     if field.type == "binary":
         refuse(
             label,
-            env._("%s is binary; files do not travel in events. Remove it.", path),
+            env._(
+                "%s is binary; files do not travel in events. Expected other fields. "
+                "Example: name.",
+                path,
+            ),
         )
     if field.groups:
         refuse(
             label,
             env._(
                 "%(path)s: %(name)s is reserved for certain groups and may not leave. "
-                "Remove it.",
+                "Expected other fields. Example: name.",
                 path=path,
                 name=field.name,
             ),

@@ -88,23 +88,23 @@ const KEYS: &[(&str, &str, Setter)] = &[
     ("server", "listen", |c, v| {
         set(&mut c.listen, v.text()?.parse(), "an address and port such as 127.0.0.1:8170")
     }),
-    ("server", "data_dir", |c, v| Ok(c.data_dir = Some(v.text()?.into()))),
-    ("server", "token_file", |c, v| Ok(c.token_file = Some(v.text()?.into()))),
-    ("server", "allowed_hosts", |c, v| Ok(c.allowed_hosts = v.texts()?)),
-    ("server", "tls_cert_file", |c, v| Ok(c.tls_cert_file = Some(v.text()?.into()))),
-    ("server", "tls_key_file", |c, v| Ok(c.tls_key_file = Some(v.text()?.into()))),
-    ("server", "allow_plaintext", |c, v| Ok(c.allow_plaintext = v.truth()?)),
-    ("network", "allow_http", |c, v| Ok(c.allow_http = v.truth()?)),
+    ("server", "data_dir", |c, v| put(&mut c.data_dir, Some(v.text()?.into()))),
+    ("server", "token_file", |c, v| put(&mut c.token_file, Some(v.text()?.into()))),
+    ("server", "allowed_hosts", |c, v| put(&mut c.allowed_hosts, v.texts()?)),
+    ("server", "tls_cert_file", |c, v| put(&mut c.tls_cert_file, Some(v.text()?.into()))),
+    ("server", "tls_key_file", |c, v| put(&mut c.tls_key_file, Some(v.text()?.into()))),
+    ("server", "allow_plaintext", |c, v| put(&mut c.allow_plaintext, v.truth()?)),
+    ("network", "allow_http", |c, v| put(&mut c.allow_http, v.truth()?)),
     ("network", "allow_networks", |c, v| {
         c.allow_networks = v.texts()?.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
         Ok(())
     }),
-    ("network", "extra_ca_file", |c, v| Ok(c.extra_ca_file = Some(v.text()?.into()))),
+    ("network", "extra_ca_file", |c, v| put(&mut c.extra_ca_file, Some(v.text()?.into()))),
     ("dispatch", "max_in_flight", |c, v| {
         c.max_in_flight = usize::try_from(v.number(1, 100_000)?).unwrap_or(usize::MAX);
         Ok(())
     }),
-    ("retention", "days", |c, v| Ok(c.retention = days(v.number(1, 3650)?))),
+    ("retention", "days", |c, v| put(&mut c.retention, days(v.number(1, 3650)?))),
     ("log", "format", |c, v| {
         c.log_format = match v.text()?.as_str() {
             "text" => LogFormat::Text,
@@ -165,6 +165,11 @@ impl Given {
 
 fn set<T, E>(place: &mut T, value: Result<T, E>, expected: &str) -> Result<(), String> {
     *place = value.map_err(|_| format!("expected {expected}"))?;
+    Ok(())
+}
+
+fn put<T>(place: &mut T, value: T) -> Result<(), String> {
+    *place = value;
     Ok(())
 }
 
@@ -250,15 +255,15 @@ impl Config {
     /// Every fault.
     pub fn check(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
-        let has_tls = self.tls_cert_file.is_some() && self.tls_key_file.is_some();
-        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
-            let message = "tls_cert_file and tls_key_file belong together; give both or none".to_owned();
-            faults.push(Fault { place: "[server]".to_owned(), message });
+        if self.tls_cert_file.is_some() || self.tls_key_file.is_some() {
+            let message = "this version does not speak TLS on its own listener; listen on loopback, or let a proxy in \
+                           front do TLS, and remove tls_cert_file and tls_key_file";
+            faults.push(Fault { place: "[server]".to_owned(), message: message.to_owned() });
         }
-        if !self.listen.ip().is_loopback() && !has_tls && !self.allow_plaintext {
+        if !self.listen.ip().is_loopback() && !self.allow_plaintext {
             let message = format!(
-                "listen = \"{}\" is reachable from other machines and has no TLS; give tls_cert_file and tls_key_file, \
-                 or set allow_plaintext = true if a proxy in front does TLS",
+                "listen = \"{}\" is reachable from other machines without TLS; listen on loopback, or set \
+                 allow_plaintext = true if a proxy in front does TLS",
                 self.listen
             );
             faults.push(Fault { place: "[server]".to_owned(), message });

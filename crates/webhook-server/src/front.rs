@@ -92,7 +92,8 @@ impl Front {
             Ok(Err(_)) => return Ok(plain(StatusCode::BAD_REQUEST, "")),
             Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT, "")),
         };
-        let answer = rpc.call(Request::from_parts(parts, HttpBody::new(http_body_util::Full::new(bytes)))).await;
+        let answer =
+            rpc.call(Request::from_parts(parts, HttpBody::new(http_body_util::Full::new(bytes)))).await;
         Ok(match answer {
             Ok(mut response) => {
                 if response.extensions().get::<BadRequest>().is_some() {

@@ -88,6 +88,16 @@ class McpEventSubscription(models.Model):
         action["context"] = {}
         return action
 
+    def action_open_last_failure(self):
+        """The newest delivery that failed, with what to do."""
+        self.ensure_one()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": "mcp.webhook.delivery",
+            "res_id": self._last_failure().id,
+            "views": [(False, "form")],
+        }
+
     def action_preview(self):
         """What would be sent now, for a real recent record."""
         self.ensure_one()

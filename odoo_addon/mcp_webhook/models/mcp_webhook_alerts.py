@@ -12,6 +12,7 @@ class McpEventSubscription(models.Model):
         readonly=True, copy=False, help="Followers know that it fails."
     )
     sidecar_banner = fields.Char(compute="_compute_sidecar_banner")
+    last_advice = fields.Text("What to Do", compute="_compute_last_advice")
 
     def write(self, vals):
         result = super().write(vals)
@@ -34,6 +35,21 @@ class McpEventSubscription(models.Model):
                     "Deliveries to %s succeed again.", subscription.endpoint_host
                 )
             subscription.message_post(body=body, subtype_xmlid="mail.mt_comment")
+
+    @api.depends("last_delivery_status")
+    def _compute_last_advice(self):
+        for subscription in self:
+            failing = subscription.last_delivery_status == "failed"
+            failure = failing and subscription._last_failure()
+            subscription.last_advice = failure.advice if failure else False
+
+    def _last_failure(self):
+        self.ensure_one()
+        return self.env["mcp.webhook.delivery"].search(
+            [("subscription_id", "=", self.id), ("status", "=", "failed")],
+            order="id desc",
+            limit=1,
+        )
 
     def _compute_sidecar_banner(self):
         self.sidecar_banner = self.sidecar_trouble()

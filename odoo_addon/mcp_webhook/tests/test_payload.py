@@ -233,7 +233,7 @@ class TestBrokenSubscription(WebhookCase):
 
     def test_archived_user(self):
         user = new_test_user(self.env, "leaver", groups="base.group_user")
-        subscription = self.subscribe(user_id=user.id)
+        subscription = self.subscribe(user_id=user.id, event_type="create")
         user.active = False
         self.commit()
         partner = self.Partner.create({"name": "A"})

@@ -56,7 +56,7 @@ pub async fn get(service: &Service, params: Option<&str>) -> Answer {
     let found = service.log.read(|snapshot| snapshot.attempts(id))?;
     let attempts = found.ok_or_else(|| RpcError::not_found("event_id", "event"))?;
     let mut page = Page::default();
-    attempts.iter().for_each(|attempt| drop(page.take(attempt)));
+    attempts.iter().take_while(|attempt| page.take(attempt)).for_each(drop);
     page.answer(&json!({}))
 }
 

@@ -10,19 +10,33 @@ use webhook_model::{Invalid, InvalidKind};
 pub enum Kind {
     /// -32602: the parameters' shape.
     InvalidParams,
+    /// There is no such thing.
     NotFound,
+    /// Something of this identity exists, or is under way.
     Conflict,
+    /// The URL is not one to post to.
     InvalidUrl,
+    /// The URL's literal address is not public.
     BlockedAddress,
+    /// The template does not compile.
     InvalidTemplate,
+    /// The secret breaks its rules.
     InvalidSecret,
+    /// A custom header breaks its rules.
     InvalidHeader,
+    /// Too many of something.
     LimitExceeded,
+    /// Too large.
     PayloadTooLarge,
+    /// The subscription is not active.
     Inactive,
+    /// The event is too old.
     Expired,
+    /// The cursor is of another log.
     StaleCursor,
+    /// Another database is attached.
     Fenced,
+    /// The log does not work now.
     StoreUnavailable,
 }
 
@@ -92,24 +106,33 @@ impl Kind {
 /// An error as it goes over the wire: `{code, message, data: {kind, field?, detail?, line?, column?, pointer?}}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RpcError {
+    /// The JSON-RPC code.
     pub code: i32,
+    /// For people; names the field.
     pub message: String,
-    pub data: Data,
+    /// For programs.
+    pub data: Box<Data>,
 }
 
 /// What a program may decide on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Data {
+    /// The contract's word.
     pub kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The parameter at fault.
     pub field: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The message without the field's name.
     pub detail: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Where in the parameters' text.
     pub line: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Where in that line.
     pub column: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// JSON pointer inside the field.
     pub pointer: Option<String>,
 }
 
@@ -118,7 +141,7 @@ impl RpcError {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let data =
             Data { kind: kind.as_str(), field: None, detail: None, line: None, column: None, pointer: None };
-        Self { code: kind.code(), message: message.into(), data }
+        Self { code: kind.code(), message: message.into(), data: Box::new(data) }
     }
 
     /// There is no such thing.
