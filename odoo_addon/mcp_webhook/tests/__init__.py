@@ -6,3 +6,4 @@ from . import test_outbox
 from . import test_payload
 from . import test_wake
 from . import test_watched
+from . import test_hooks, test_rights

@@ -77,6 +77,9 @@ class ScriptedSidecar:
             "log_id": self.log_id,
         }
 
+    def on_template_preview(self, **_params):
+        return {"payload": '{"text":"preview"}'}
+
     def on_delivery_redeliver(self, event_id):
         last = max(a["attempt"] for a in self.feed if a["event_id"] == event_id)
         self.attempt(event_id, attempt=last + 1, trigger="manual", status="pending")
