@@ -29,6 +29,8 @@ mod seal;
 mod settle;
 mod subscriptions;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use accept::{Acceptance, Rejection, Submission};
