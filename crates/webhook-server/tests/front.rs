@@ -1,0 +1,221 @@
+//! Who may call, how, and what a refusal says: against the whole sidecar, in process, on a port of its own.
+
+use std::{
+    io::{Read, Write},
+    net::TcpListener,
+    path::Path,
+};
+
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use webhook_server::{config::Config, files::DataDir, serve::Sidecar};
+
+const ID: &str = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
+const EVENT: &str = "0190c1de-7b5a-7c3e-9b0a-000000000001";
+
+/// A running sidecar whose endpoints may be on loopback.
+struct Running {
+    url: String,
+    token: String,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+    client: reqwest::Client,
+}
+
+impl Running {
+    async fn start(folder: &Path, networks: &[&str]) -> Self {
+        let config = Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            allow_http: true,
+            allow_networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
+            ..Config::default()
+        };
+        let data = DataDir::choose(Some(folder.join("data"))).unwrap();
+        let token = data.token();
+        let sidecar = Sidecar::open(config, data).await.unwrap();
+        let url = format!("http://{}/", sidecar.address());
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(sidecar.run(stop.clone()));
+        let token = std::fs::read_to_string(token).unwrap().trim().to_owned();
+        Self { url, token, stop, task, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    fn post(&self, body: impl Into<String>) -> reqwest::RequestBuilder {
+        let request = self.client.post(&self.url).header("content-type", "application/json");
+        request.bearer_auth(&self.token).body(body.into())
+    }
+
+    async fn call(&self, method: &str, params: Value) -> Result<Value, Value> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
+        let text = self.post(body.to_string()).send().await.unwrap().text().await.unwrap();
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        answer.get("result").cloned().ok_or_else(|| answer["error"].clone())
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn subscription(url: &str) -> Value {
+    json!({"id": ID, "model": "sale.order", "url": url, "secret": "0123456789abcdef"})
+}
+
+fn event() -> Value {
+    json!({"id": EVENT, "subscription_id": ID, "model": "sale.order", "event_type": "create", "record_ids": [1],
+        "user_id": null, "timestamp": "2026-11-23T10:15:00Z"})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_those_with_the_token_come_in_and_no_browser() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Running::start(folder.path(), &[]).await;
+    let call = r#"{"jsonrpc":"2.0","id":1,"method":"system.info"}"#;
+    let status = async |request: reqwest::RequestBuilder| request.send().await.unwrap().status().as_u16();
+    let bare = || sidecar.client.post(&sidecar.url).header("content-type", "application/json").body(call);
+    assert_eq!(status(sidecar.post(call)).await, 200);
+    assert_eq!(status(bare()).await, 401);
+    assert_eq!(status(bare().bearer_auth("wrong")).await, 401);
+    assert_eq!(bare().send().await.unwrap().text().await.unwrap(), "");
+    assert_eq!(status(sidecar.post(call).header("origin", "http://127.0.0.1")).await, 403);
+    assert_eq!(status(sidecar.post(call).header("host", "evil.example")).await, 403);
+    assert_eq!(status(sidecar.client.get(format!("{}healthz", sidecar.url))).await, 200);
+    assert_eq!(status(sidecar.client.get(format!("{}nope", sidecar.url))).await, 404);
+    assert_eq!(status(sidecar.post(r#"{"jsonrpc":"2.0","method":"system.info"}"#)).await, 400);
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_name_the_field() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    let refused = async |method: &str, params: Value, code: i64, field: &str| {
+        let error = sidecar.call(method, params).await.expect_err(field);
+        assert_eq!(
+            (error["code"].as_i64(), error["data"]["field"].as_str().unwrap_or("")),
+            (Some(code), field),
+            "{error}"
+        );
+    };
+    refused("system.info", json!({"x": 1}), -32602, "x").await;
+    refused("subscription.get", json!({"id": ID}), 1001, "id").await;
+    refused("subscription.create", subscription("ftp://example.com"), 1003, "url").await;
+    refused("subscription.create", subscription("http://10.0.0.1/"), 1004, "url").await;
+    refused(
+        "subscription.create",
+        json!({"id": ID, "model": "a", "url": "https://a.b", "secret": "x"}),
+        1006,
+        "secret",
+    )
+    .await;
+    refused(
+        "subscription.create",
+        json!({"id": ID, "model": "a", "url": "https://a.b", "headers": {"host": "x"}}),
+        1007,
+        "headers",
+    )
+    .await;
+    refused(
+        "subscription.create",
+        json!({"id": ID, "model": "a", "url": "https://a.b", "payload_template": "{{ nope }}"}),
+        1005,
+        "payload_template",
+    )
+    .await;
+    refused(
+        "subscription.create",
+        json!({"id": ID, "model": "a", "url": "https://a.b", "timeout_s": 61}),
+        -32602,
+        "timeout_s",
+    )
+    .await;
+    refused("subscription.create", json!({"id": ID, "model": "a\u{0}", "url": "https://a.b"}), -32602, "")
+        .await;
+    refused("event.submit", json!({"events": []}), 1008, "events").await;
+    refused("delivery.changes", json!({"after": "other:1"}), 1012, "").await;
+    refused("delivery.redeliver", json!({"event_id": EVENT}), 1001, "event_id").await;
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_host_clears_what_was_meant_for_the_old_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Running::start(folder.path(), &[]).await;
+    let made = sidecar.call("subscription.create", subscription("https://a.example/x")).await.unwrap();
+    assert_eq!((made["has_secret"].as_bool(), made.get("secret")), (Some(true), None));
+    let same =
+        sidecar.call("subscription.update", json!({"id": ID, "url": "https://a.example/y"})).await.unwrap();
+    assert_eq!(same["has_secret"], true);
+    let moved =
+        sidecar.call("subscription.update", json!({"id": ID, "url": "https://b.example/"})).await.unwrap();
+    assert_eq!(moved["has_secret"], false);
+    let bad = json!({"id": ID, "model": "a", "url": "nonsense"});
+    let synced = sidecar.call("subscription.sync", json!({"subscriptions": [bad]})).await.unwrap();
+    assert_eq!((synced["deleted"].as_u64(), synced["errors"][0]["id"].as_str()), (Some(0), Some(ID)));
+    let synced = sidecar.call("subscription.sync", json!({"subscriptions": []})).await.unwrap();
+    assert_eq!(synced["deleted"], 1);
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copied_database_is_fenced_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Running::start(folder.path(), &[]).await;
+    sidecar.call("system.attach", json!({"database": "u1", "database_name": "prod"})).await.unwrap();
+    let submit =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "event.submit", "params": {"events": [event()]}})
+            .to_string();
+    let kind = async |header: Option<&str>| {
+        let request = sidecar.post(submit.clone());
+        let request = header.into_iter().fold(request, |r, value| r.header("x-odoo-database", value));
+        let answer: Value =
+            serde_json::from_str(&request.send().await.unwrap().text().await.unwrap()).unwrap();
+        answer["error"]["data"]["kind"].as_str().map(str::to_owned)
+    };
+    assert_eq!(kind(None).await.as_deref(), Some("fenced"));
+    assert_eq!(kind(Some("u1 copy")).await.as_deref(), Some("fenced"));
+    assert_eq!(kind(Some("u1 prod")).await, None);
+    let error =
+        sidecar.call("system.attach", json!({"database": "u2", "database_name": "prod"})).await.unwrap_err();
+    assert_eq!(error["data"]["kind"], "fenced");
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_pending_at_a_stop_is_sent_after_the_next_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let endpoint = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", endpoint.local_addr().unwrap());
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    let paused = json!({"id": ID, "model": "sale.order", "url": url, "paused": true});
+    sidecar.call("subscription.create", paused).await.unwrap();
+    let answer = sidecar.call("event.submit", json!({"events": [event(), {"id": "x"}]})).await.unwrap();
+    assert_eq!(
+        (answer["results"][0]["status"].as_str(), answer["results"][1]["status"].as_str()),
+        (Some("accepted"), Some("rejected"))
+    );
+    sidecar.stop().await;
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    assert_eq!(sidecar.call("system.info", json!({})).await.unwrap()["pending"], 1);
+    sidecar.call("subscription.update", json!({"id": ID, "paused": false})).await.unwrap();
+    let request = tokio::task::spawn_blocking(move || {
+        let (mut stream, _) = endpoint.accept().unwrap();
+        let mut buffer = [0; 4096];
+        let length = stream.read(&mut buffer).unwrap();
+        stream.write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n").unwrap();
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    })
+    .await
+    .unwrap();
+    assert!(request.starts_with("POST /hook HTTP/1.1\r\n") && request.contains(EVENT), "{request}");
+    sidecar.stop().await; // waits until the outcome is on disk
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    let found = sidecar.call("delivery.get", json!({"event_id": EVENT})).await.unwrap();
+    assert_eq!(
+        (found["attempts"][0]["status"].as_str(), found["attempts"][0]["response_code"].as_u64()),
+        (Some("success"), Some(204))
+    );
+    sidecar.stop().await;
+}
