@@ -139,7 +139,10 @@ fn settle(log: &Log, owner: u128, status: u16, max_attempts: u8) -> Attempt {
     attempt
 }
 
-fn changes(log: &Log, after: &str) -> Result<(Vec<(u128, u32, AttemptStatus)>, String), CursorFault> {
+/// The feed's rows as (event, number, status), and the cursor behind them.
+type Feed = (Vec<(u128, u32, AttemptStatus)>, String);
+
+fn changes(log: &Log, after: &str) -> Result<Feed, CursorFault> {
     let mut rows = Vec::new();
     let page = log.read(|s| {
         rows.clear();

@@ -3,61 +3,13 @@
 use std::{
     io::{Read, Write},
     net::TcpListener,
-    path::Path,
 };
 
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
-use webhook_server::{config::Config, files::DataDir, serve::Sidecar};
+use webhook_tests::Running;
 
 const ID: &str = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
 const EVENT: &str = "0190c1de-7b5a-7c3e-9b0a-000000000001";
-
-/// A running sidecar whose endpoints may be on loopback.
-struct Running {
-    url: String,
-    token: String,
-    stop: CancellationToken,
-    task: JoinHandle<anyhow::Result<()>>,
-    client: reqwest::Client,
-}
-
-impl Running {
-    async fn start(folder: &Path, networks: &[&str]) -> Self {
-        let config = Config {
-            listen: "127.0.0.1:0".parse().unwrap(),
-            allow_http: true,
-            allow_networks: networks.iter().map(|network| network.parse().unwrap()).collect(),
-            ..Config::default()
-        };
-        let data = DataDir::choose(Some(folder.join("data"))).unwrap();
-        let token = data.token();
-        let sidecar = Sidecar::open(config, data).await.unwrap();
-        let url = format!("http://{}/", sidecar.address());
-        let stop = CancellationToken::new();
-        let task = tokio::spawn(sidecar.run(stop.clone()));
-        let token = std::fs::read_to_string(token).unwrap().trim().to_owned();
-        Self { url, token, stop, task, client: reqwest::Client::builder().no_proxy().build().unwrap() }
-    }
-
-    fn post(&self, body: impl Into<String>) -> reqwest::RequestBuilder {
-        let request = self.client.post(&self.url).header("content-type", "application/json");
-        request.bearer_auth(&self.token).body(body.into())
-    }
-
-    async fn call(&self, method: &str, params: Value) -> Result<Value, Value> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params});
-        let text = self.post(body.to_string()).send().await.unwrap().text().await.unwrap();
-        let answer: Value = serde_json::from_str(&text).unwrap();
-        answer.get("result").cloned().ok_or_else(|| answer["error"].clone())
-    }
-
-    async fn stop(self) {
-        self.stop.cancel();
-        self.task.await.unwrap().unwrap();
-    }
-}
 
 fn subscription(url: &str) -> Value {
     json!({"id": ID, "model": "sale.order", "url": url, "secret": "0123456789abcdef"})
