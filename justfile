@@ -4,8 +4,8 @@
 default:
     @just --list
 
-# Everything: Rust, the addon in Odoo's own runner, and the line against a real Odoo.
-test: test-rust test-addon test-line
+# Everything: Rust, the addon's lints and tests in Odoo's own runner, and the line against a real Odoo.
+test: test-rust lint-addon test-addon test-line
 
 # The Rust tests.
 test-rust:
@@ -24,9 +24,12 @@ demo: _release
     python3 tests/odoo/demo.py
 
 # Formatting and lints of both languages.
-lint:
+lint: lint-addon
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
+
+# The lints of the addon: ruff, pylint-odoo and the OCA's checks, pinned in tests/odoo/requirements.txt.
+lint-addon:
     python3 tests/odoo/lint.py
 
 _release:

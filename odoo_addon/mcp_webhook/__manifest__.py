@@ -16,7 +16,7 @@
         "data/ir_cron.xml",
         "views/mcp_webhook_delivery_views.xml",
         "views/mcp_event_subscription_views.xml",
-        "views/mcp_webhook_dialog_views.xml",
+        "wizards/mcp_webhook_dialog_views.xml",
         "views/res_config_settings_views.xml",
         "views/mcp_webhook_menus.xml",
     ],

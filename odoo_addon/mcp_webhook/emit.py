@@ -180,7 +180,9 @@ def _verdicts(env, ledger, model_name, ids):
     for subscription in watch.subscriptions:
         for id_ in changed:
             kind = slots[id_].kind
-            if subscription.wants(kind) and _fires(subscription, slots[id_], changed[id_]):
+            if subscription.wants(kind) and _fires(
+                subscription, slots[id_], changed[id_]
+            ):
                 wanted.setdefault(subscription.id, []).append(id_)
                 types[id_] = kind
     items = judge(env, model_name, wanted)
@@ -266,7 +268,9 @@ def _vacate(ledger, delivery_id, groups):
 def _store(env, ledger, groups, obsolete):
     env["mcp.webhook.delivery"].browse(obsolete).unlink()
     rows = [row for group, ids in groups.items() for row in _cut(ledger, group, ids)]
-    deliveries = env["mcp.webhook.delivery"].create([_values(env, ledger, r) for r in rows])
+    deliveries = env["mcp.webhook.delivery"].create(
+        [_values(env, ledger, r) for r in rows]
+    )
     waiting = deliveries.filtered(lambda d: d.status == "pending")
     env["mcp.webhook.outbox"].create([{"delivery_id": d.id} for d in waiting])
     env.flush_all()

@@ -225,7 +225,7 @@ def _related(records, field, subtree):
         if not records:
             return {}
         if not records._filtered_access("read"):
-            raise AccessError("unreadable")
+            raise AccessError(records.env._("These records may not be read."))
         return _member(records, subtree)
     readable = records._filtered_access("read")[:MAX_RELATED]
     return [_member(record, subtree) for record in readable]

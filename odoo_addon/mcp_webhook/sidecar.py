@@ -71,7 +71,7 @@ class Sidecar:
 
     # -- the methods of the contract, in its order -------------------------------
 
-    def create(self, subscription):
+    def add(self, subscription):
         return self.call("subscription.create", subscription)
 
     def get(self, subscription_id):

@@ -24,7 +24,8 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def refuse(label, text):
-    raise ValidationError(f"{label}: {text}")
+    message = f"{label}: {text}"
+    raise ValidationError(message)
 
 
 def check_text(env, label, text):

@@ -11,10 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from realodoo import cache  # noqa: E402
-from realodoo.cache import say  # noqa: E402
-from realodoo.odoo import Site  # noqa: E402
-from realodoo.postgres import free_port  # noqa: E402
+from realodoo import cache
+from realodoo.cache import say
+from realodoo.odoo import Site
+from realodoo.postgres import free_port
 
 # Fewer than these means that tests were lost; raise them when tests are added.
 FLOOR = Path(__file__).with_name("floor.txt")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from realodoo import cache, fetch  # noqa: E402
+from realodoo import cache, fetch
 
 
 def main():

@@ -14,8 +14,7 @@ from . import mcp_event_subscription_sync
 from . import mcp_event_subscription_ai
 from . import mcp_event_subscription_actions
 from . import mcp_event_subscription_templates
-from . import mcp_webhook_preview
-from . import mcp_webhook_explain
+from . import mcp_event_subscription_preview
 from . import mcp_webhook_alerts
 from . import delivery_advice
 from . import res_config_settings

@@ -5,11 +5,11 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
-from .mcp_webhook_preview import readable_json
+from .mcp_event_subscription_preview import readable_json
 
 
 class McpWebhookDelivery(models.Model):
-    _inherit = "mcp.webhook.delivery"
+    _inherit = "mcp.webhook.delivery"  # pylint: disable=consider-merging-classes-inherited
 
     advice = fields.Text("What to Do", compute="_compute_advice")
     payload_readable = fields.Text("Payload, Indented", compute="_compute_readable")
@@ -193,7 +193,9 @@ class McpWebhookDelivery(models.Model):
         records = model.search([("id", "in", self.record_ids or [])])
         if not records:
             raise UserError(
-                self.env._("None of the records exists any more, or you may not read them.")
+                self.env._(
+                    "None of the records exists any more, or you may not read them."
+                )
             )
         action = {
             "type": "ir.actions.act_window",

@@ -39,12 +39,16 @@ KEPT_FIELDS = frozenset(
 class McpEventSubscription(models.Model):
     _name = "mcp.event.subscription"
     _description = "Event Subscription"
-    _inherit = ["mail.thread"]
+    _inherit = "mail.thread"
     _order = "name, id"
     _allow_sudo_commands = False
 
     name = fields.Char(
-        compute="_compute_name", store=True, readonly=False, precompute=True, tracking=True
+        compute="_compute_name",
+        store=True,
+        readonly=False,
+        precompute=True,
+        tracking=True,
     )
     active = fields.Boolean(default=True, tracking=True)
     uuid = fields.Char(
@@ -65,7 +69,6 @@ class McpEventSubscription(models.Model):
     # -- trigger -----------------------------------------------------------------
     model_id = fields.Many2one(
         "ir.model",
-        string="Model",
         ondelete="set null",
         index=True,
         tracking=True,
@@ -93,7 +96,6 @@ class McpEventSubscription(models.Model):
     )
     user_id = fields.Many2one(
         "res.users",
-        string="User",
         default=lambda self: self.env.user,
         required=True,
         ondelete="restrict",
@@ -269,7 +271,9 @@ class McpEventSubscription(models.Model):
     @api.depends("webhook_url")
     def _compute_endpoint_host(self):
         for subscription in self:
-            subscription.endpoint_host = validation.endpoint_label(subscription.webhook_url)
+            subscription.endpoint_host = validation.endpoint_label(
+                subscription.webhook_url
+            )
 
     @api.depends("secret_value", "headers_value")
     def _compute_write_only(self):
@@ -331,15 +335,17 @@ class McpEventSubscription(models.Model):
             self._refuse_kept(vals)
         kept_defaults = {f"default_{name}" for name in KEPT_FIELDS}
         context = {k: v for k, v in self.env.context.items() if k not in kept_defaults}
-        subscriptions = super(
-            McpEventSubscription, self.with_context(context)
-        ).create(vals_list)
+        cleaned = self.with_env(self.env(context=context))
+        subscriptions = super(McpEventSubscription, cleaned).create(vals_list)
         subscriptions._remember_watched_names()
         return subscriptions.with_env(self.env)
 
     def write(self, vals):
         self._refuse_kept(vals)
-        if "webhook_url" not in vals or {"webhook_secret", "webhook_headers"} <= vals.keys():
+        if (
+            "webhook_url" not in vals
+            or {"webhook_secret", "webhook_headers"} <= vals.keys()
+        ):
             result = super().write(vals)
         else:
             where = validation.endpoint(vals["webhook_url"])

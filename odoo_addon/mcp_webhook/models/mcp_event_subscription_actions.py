@@ -13,7 +13,7 @@ from .mcp_webhook_outbox import own_environment
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     state = fields.Selection(
         [("active", "Active"), ("paused", "Paused"), ("inactive", "Inactive")],
@@ -35,7 +35,9 @@ class McpEventSubscription(models.Model):
     def _inverse_state(self):
         for subscription in self:
             state = subscription.state
-            subscription.write({"active": state != "inactive", "paused": state == "paused"})
+            subscription.write(
+                {"active": state != "inactive", "paused": state == "paused"}
+            )
 
     def _search_state(self, operator, value):
         if operator != "in":
@@ -106,7 +108,9 @@ class McpEventSubscription(models.Model):
     def action_explain(self):
         """Why did it not fire?"""
         self.ensure_one()
-        return self._open_dialog("mcp.webhook.explain", self.env._("Why did it not fire?"))
+        return self._open_dialog(
+            "mcp.webhook.explain", self.env._("Why did it not fire?")
+        )
 
     def _open_dialog(self, model, title):
         sample = self._sample_record()
@@ -191,7 +195,7 @@ class McpEventSubscription(models.Model):
             env = payload.reader(self)
         except payload.BrokenSubscription:
             return None
-        return env[self.model_name] if self.model_name in env else None
+        return env.get(self.model_name)
 
     def _sample_record(self):
         """The newest record that would fire, else the newest readable one."""

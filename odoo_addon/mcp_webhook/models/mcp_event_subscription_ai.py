@@ -8,7 +8,7 @@ expected, and give an example. On an error nothing is stored.
 import json
 
 from odoo import api, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError
 
 from .. import validation
 from .mcp_event_subscription import MANAGER
@@ -27,7 +27,7 @@ KEPT_CONTEXT = ("lang", "tz", "allowed_company_ids")
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     # -- the three calls ---------------------------------------------------------------
 
@@ -53,7 +53,7 @@ class McpEventSubscription(models.Model):
         :param enrich_fields: fields or dotted paths whose values to send
         :return: `{"id", "uuid", "name", "state", "message"}`
         """
-        self = self._for_caller()
+        here = self._for_caller()
         given = {
             "model": model,
             "event_type": event_type,
@@ -63,9 +63,9 @@ class McpEventSubscription(models.Model):
             "webhook_payload_template": webhook_payload_template,
             "enrich_fields": enrich_fields,
         }
-        values = self._values_given(given, model)
+        values = here._values_given(given, model)
         values.update(user_id=self.env.uid, connection=CONNECTION)
-        subscription = self.sudo().create(values)
+        subscription = here.sudo().create(values)
         subscription._await_approval()
         return subscription._answer_to_caller()
 
@@ -77,8 +77,8 @@ class McpEventSubscription(models.Model):
         :param changes: parameters of :meth:`subscribe_events`
         :return: as :meth:`subscribe_events`
         """
-        self = self._for_caller()
-        subscription = self._own(subscription_id)
+        here = self._for_caller()
+        subscription = here._own(subscription_id)
         unknown = sorted(changes.keys() - set(PARAMETERS))
         if unknown:
             validation.refuse(
@@ -99,9 +99,9 @@ class McpEventSubscription(models.Model):
                 ),
             )
         model = changes.get("model", subscription.model_name)
-        values = self._values_given(changes, model)
+        values = here._values_given(changes, model)
         if model != subscription.model_name:
-            self._reset_for_model(values)
+            here._reset_for_model(values)
         subscription.write(values)
         subscription._await_approval()
         return subscription._answer_to_caller()
@@ -124,7 +124,8 @@ class McpEventSubscription(models.Model):
         if not self.env.user._is_internal():
             raise AccessError(self.env._("Only internal users can subscribe to events."))
         context = self.env.context
-        return self.with_context({k: context[k] for k in KEPT_CONTEXT if k in context})
+        kept = {key: context[key] for key in KEPT_CONTEXT if key in context}
+        return self.with_env(self.env(context=kept))
 
     @api.model
     def _is_manager(self):

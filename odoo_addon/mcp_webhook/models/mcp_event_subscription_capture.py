@@ -21,7 +21,7 @@ WATCH_FIELDS = frozenset(
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model_create_multi
     def create(self, vals_list):
@@ -74,7 +74,9 @@ class McpEventSubscription(models.Model):
                 continue
             watched = tuple(filter(None, (names or "").split(",")))
             if set(watched) <= self.env[model_name]._fields.keys():
-                found.setdefault(model_name, []).append(WatchedBy(id_, event_type, watched))
+                found.setdefault(model_name, []).append(
+                    WatchedBy(id_, event_type, watched)
+                )
         return {name: Watch(tuple(watchers)) for name, watchers in found.items()}
 
     @api.model

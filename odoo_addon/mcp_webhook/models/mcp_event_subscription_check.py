@@ -11,7 +11,7 @@ TEMPLATE_FAULTS = frozenset({"invalid_template", "limit_exceeded", "payload_too_
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     @api.constrains("model_id", "user_id")
     def _check_model(self):
@@ -112,7 +112,9 @@ class McpEventSubscription(models.Model):
 
 def _told(env, label, error):
     """The sidecar's words, without a field name in front, with the place."""
-    text = error.message.removeprefix("payload_template:").removeprefix(f"{label}:").strip()
+    text = (
+        error.message.removeprefix("payload_template:").removeprefix(f"{label}:").strip()
+    )
     pointer = error.data.get("pointer")
     if pointer and pointer not in text:
         return env._("at %(pointer)s: %(text)s", pointer=pointer, text=text)

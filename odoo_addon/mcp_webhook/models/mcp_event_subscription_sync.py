@@ -12,6 +12,7 @@ import logging
 import psycopg2
 
 from odoo import api, fields, models
+from odoo.fields import Domain
 
 from .. import validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
@@ -65,7 +66,7 @@ class McpWebhookTombstone(models.Model):
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     # -- noticing --------------------------------------------------------------------
 
@@ -148,7 +149,7 @@ class McpEventSubscription(models.Model):
     @api.model
     def _push_pending(self, client):
         pending = self._pending_sync()
-        tombstones = self.env["mcp.webhook.tombstone"].search([])
+        tombstones = self.env["mcp.webhook.tombstone"].search(Domain.TRUE)
         if not pending and not tombstones:
             return
         self.env["mcp.webhook.sidecar"]._introduce(client)
@@ -180,9 +181,9 @@ class McpEventSubscription(models.Model):
 
     @api.model
     def _push_all(self, client):
-        everything = self.sudo().with_context(active_test=False).search([])
+        everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
         sent = everything.filtered("webhook_url")
-        tombstones = self.env["mcp.webhook.tombstone"].search([])
+        tombstones = self.env["mcp.webhook.tombstone"].search(Domain.TRUE)
         answer = client.sync([subscription._sidecar_values() for subscription in sent])
         refused = {entry["id"]: entry["error"] for entry in answer["errors"]}
         for subscription in everything:
@@ -250,7 +251,7 @@ def _update_or_create(client, values):
     except SidecarError as error:
         if error.kind != "not_found":
             raise
-        client.create(values)
+        client.add(values)
 
 
 def _delete(client, uuid):

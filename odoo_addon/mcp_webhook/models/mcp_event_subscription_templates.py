@@ -8,7 +8,7 @@ from ..payload_templates import TEMPLATES, template_text
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     template_choice = fields.Selection(
         [

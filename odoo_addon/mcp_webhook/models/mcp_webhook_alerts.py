@@ -6,7 +6,7 @@ from odoo.tools import format_datetime
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     is_alerting = fields.Boolean(
         readonly=True, copy=False, help="Followers know that it fails."

@@ -25,7 +25,7 @@ SHARED = (
 
 
 class McpWebhookDelivery(models.Model):
-    _inherit = "mcp.webhook.delivery"
+    _inherit = "mcp.webhook.delivery"  # pylint: disable=consider-merging-classes-inherited
 
     @api.model
     def _mirror_attempts(self, attempts):
@@ -62,7 +62,9 @@ class McpWebhookDelivery(models.Model):
     def _known_rows(self, event_uuids):
         """`{event uuid: {attempt: row}}`"""
         known = {}
-        for row in self.search([("event_uuid", "in", list(event_uuids))], order="attempt"):
+        for row in self.search(
+            [("event_uuid", "in", list(event_uuids))], order="attempt"
+        ):
             known.setdefault(row.event_uuid, {})[row.attempt] = row
         return known
 

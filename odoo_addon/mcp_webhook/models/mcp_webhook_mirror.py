@@ -18,8 +18,7 @@ _logger = logging.getLogger(__name__)
 
 PAGE = 200  # attempts per transaction
 LOST = (
-    "The sidecar's log was replaced before this attempt ended, so its outcome is "
-    "unknown."
+    "The sidecar's log was replaced before this attempt ended, so its outcome is unknown."
 )
 
 

@@ -146,7 +146,9 @@ class McpWebhookOutbox(models.Model):
         """
         refused = [(id_, r["error"]) for id_, r in results if r["status"] == "rejected"]
         kept = {id_ for id_, _error in refused}
-        final = [(i, e) for i, e in refused if (e.get("data") or {}).get("kind") not in leave]
+        final = [
+            (i, e) for i, e in refused if (e.get("data") or {}).get("kind") not in leave
+        ]
         done = [id_ for id_, _result in results if id_ not in kept]
         if done:
             cls._forget(registry, done)

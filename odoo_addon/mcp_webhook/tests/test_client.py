@@ -42,7 +42,9 @@ class TestClient(BaseCase):
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.seen = []
         self.server.script = lambda body: (200, {"id": body["id"], "result": {}})
-        thread = threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True)
+        thread = threading.Thread(
+            target=self.server.serve_forever, args=(0.01,), daemon=True
+        )
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(self.server.server_close)

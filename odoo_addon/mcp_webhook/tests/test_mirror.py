@@ -291,7 +291,9 @@ class TestDeliveryLog(WebhookCase):
         self.assertNotIn("delivery.redeliver", self.sidecar.methods())
 
     def test_deliveries_of_a_record_are_found(self):
-        self.assertEqual(self.Delivery._of_record("res.partner", self.partner.id), self.row)
+        self.assertEqual(
+            self.Delivery._of_record("res.partner", self.partner.id), self.row
+        )
         self.assertFalse(self.Delivery._of_record("res.users", self.partner.id))
         self.assertFalse(self.Delivery._of_record("res.partner", self.partner.id + 1))
 
@@ -305,9 +307,7 @@ class TestDeliveryLog(WebhookCase):
             found = self.Delivery.search([*mine, ("stage", "=", stage)])
             self.assertEqual(found, rows, stage)
         self.assertFalse(self.Delivery.search([*mine, ("stage", "=", "sidecar")]))
-        self.assertEqual(
-            self.Delivery.search([*mine, ("stage", "!=", "done")]), waiting
-        )
+        self.assertEqual(self.Delivery.search([*mine, ("stage", "!=", "done")]), waiting)
 
     def test_retention_spares_what_is_pending(self):
         self.Partner.create({"name": "B"})

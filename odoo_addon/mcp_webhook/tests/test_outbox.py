@@ -10,7 +10,9 @@ from .common import WebhookCase
 class TestSubmission(WebhookCase):
     def submitted(self):
         """Event ids of each `event.submit`, in order."""
-        calls = [params for method, params in self.sidecar.calls if method == "event.submit"]
+        calls = [
+            params for method, params in self.sidecar.calls if method == "event.submit"
+        ]
         return [[event["id"] for event in params["events"]] for params in calls]
 
     def waiting(self):

@@ -123,7 +123,9 @@ class TestRights(WebhookCase):
             }
         )
         subscription = self.subscribe(user_id=self.clerk.id)
-        open_, secret = self.Partner.create([{"name": "A"}, {"name": "B", "ref": "secret"}])
+        open_, secret = self.Partner.create(
+            [{"name": "A"}, {"name": "B", "ref": "secret"}]
+        )
         self.assertEqual(self.fired(subscription), [("create", open_.ids)])
         self.commit()
         secret.write({"name": "C"})
@@ -155,9 +157,7 @@ class TestRights(WebhookCase):
 
     def test_domain_cannot_ask_about_a_restricted_field(self):
         field = self.Partner._fields["ref"]
-        subscription = self.subscribe(
-            user_id=self.clerk.id, domain="[('ref', '=', '7')]"
-        )
+        subscription = self.subscribe(user_id=self.clerk.id, domain="[('ref', '=', '7')]")
         self.patch(field, "groups", "base.group_system")
         self.Partner.create({"name": "A", "ref": "7"})
         row = self.rows(subscription)

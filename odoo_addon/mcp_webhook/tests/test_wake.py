@@ -55,7 +55,9 @@ class TestWakeRoute(HttpCase):
         super().setUp()
         self.pulls = []
         Mirror = self.registry["mcp.webhook.mirror"]
-        self.patch(Mirror, "_pull_quietly", lambda mirror: self.pulls.append(mirror._name))
+        self.patch(
+            Mirror, "_pull_quietly", lambda mirror: self.pulls.append(mirror._name)
+        )
 
     def test_anybody_may_knock_and_learns_nothing(self):
         response = self.url_open("/mcp_webhook/wake", data={}, method="POST")

@@ -10,11 +10,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from realodoo.cache import wait_until  # noqa: E402
-from realodoo.odoo import Site  # noqa: E402
-from realodoo.receiver import Receiver  # noqa: E402
-from realodoo.sidecar import Sidecar  # noqa: E402
-from realodoo.web import Session  # noqa: E402
+from realodoo.cache import wait_until
+from realodoo.odoo import Site
+from realodoo.receiver import Receiver
+from realodoo.sidecar import Sidecar
+from realodoo.web import Session
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

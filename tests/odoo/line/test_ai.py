@@ -1,7 +1,6 @@
 """What an AI does: subscribe over the JSON-2 API with a user's API key, within that user's rights."""
 
 import pytest
-
 from realodoo.web import RpcError, json2
 
 MODEL = "mcp.event.subscription"

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import urllib.request
-from pathlib import Path
 
 from . import cache, fetch, postgres
 from .cache import Failed, run, say, wait_until

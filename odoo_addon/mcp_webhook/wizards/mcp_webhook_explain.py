@@ -115,7 +115,8 @@ class McpWebhookExplain(models.TransientModel):
         if record._filtered_access("read"):
             return OK, title, self.env._("%s may read the record.", user)
         reason = self.env._(
-            "%s may not read the record. Choose a user with that right, or grant it.", user
+            "%s may not read the record. Choose a user with that right, or grant it.",
+            user,
         )
         return NO, title, reason
 
@@ -147,7 +148,8 @@ class McpWebhookExplain(models.TransientModel):
         parts = getattr(domain, "children", None) if _is_and(domain) else None
         failing = [part for part in parts or [domain] if not record.filtered_domain(part)]
         reason = self.env._(
-            "The record does not match: %s", ", ".join(str(list(part)) for part in failing)
+            "The record does not match: %s",
+            ", ".join(str(list(part)) for part in failing),
         )
         return [(NO, title, reason)]
 
@@ -156,7 +158,10 @@ class McpWebhookExplain(models.TransientModel):
     def _of_events(self):
         subscription = self.subscription_id
         lines = [self._event_type()]
-        if subscription.watched_field_names and subscription.event_type in ("write", "all"):
+        if subscription.watched_field_names and subscription.event_type in (
+            "write",
+            "all",
+        ):
             reason = self.env._(
                 "A write fires only when one of these has another value at the end of the "
                 "transaction: %s.",
@@ -227,7 +232,8 @@ def _as_html(lines):
         "<div><strong>%s</strong> <span>%s</span></div></div>"
     )
     parts = [
-        row % ("fs-4 border-bottom mb-2" if number == 0 else "", ICONS[verdict], title, why)
+        row
+        % ("fs-4 border-bottom mb-2" if number == 0 else "", ICONS[verdict], title, why)
         for number, (verdict, title, why) in enumerate(lines)
     ]
     return Markup("").join(parts)

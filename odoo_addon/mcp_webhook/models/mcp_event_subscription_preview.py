@@ -11,7 +11,7 @@ from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 
 
 class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     preview_res_id = fields.Many2oneReference(
         "Sample Record",
@@ -34,8 +34,8 @@ class McpEventSubscription(models.Model):
     )
     def _compute_preview(self):
         for subscription in self:
-            subscription.preview, subscription.preview_error = subscription._render_preview(
-                subscription.preview_res_id
+            subscription.preview, subscription.preview_error = (
+                subscription._render_preview(subscription.preview_res_id)
             )
 
     def _render_preview(self, res_id=None):
@@ -84,26 +84,6 @@ class McpEventSubscription(models.Model):
         except SidecarError as error:
             raise UserError(self._refusal_text(error.message, error.data)) from error
         return readable_json(answer["payload"])
-
-
-class McpWebhookPreview(models.TransientModel):
-    _name = "mcp.webhook.preview"
-    _description = "Preview of a webhook payload"
-
-    subscription_id = fields.Many2one(
-        "mcp.event.subscription", required=True, readonly=True, ondelete="cascade"
-    )
-    model_name = fields.Char(related="subscription_id.model_name")
-    res_id = fields.Many2oneReference("Sample Record", model_field="model_name")
-    payload = fields.Text(compute="_compute_payload")
-    error = fields.Text(compute="_compute_payload")
-
-    @api.depends("res_id", "subscription_id")
-    def _compute_payload(self):
-        for preview in self:
-            preview.payload, preview.error = preview.subscription_id._render_preview(
-                preview.res_id
-            )
 
 
 def readable_json(text):

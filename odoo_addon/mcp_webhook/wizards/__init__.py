@@ -1,0 +1,3 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from . import mcp_webhook_explain
+from . import mcp_webhook_preview

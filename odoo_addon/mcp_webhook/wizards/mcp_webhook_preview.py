@@ -1,0 +1,24 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""The preview as a dialog."""
+
+from odoo import api, fields, models
+
+
+class McpWebhookPreview(models.TransientModel):
+    _name = "mcp.webhook.preview"
+    _description = "Preview of a webhook payload"
+
+    subscription_id = fields.Many2one(
+        "mcp.event.subscription", required=True, readonly=True, ondelete="cascade"
+    )
+    model_name = fields.Char(related="subscription_id.model_name")
+    res_id = fields.Many2oneReference("Sample Record", model_field="model_name")
+    payload = fields.Text(compute="_compute_payload")
+    error = fields.Text(compute="_compute_payload")
+
+    @api.depends("res_id", "subscription_id")
+    def _compute_payload(self):
+        for preview in self:
+            preview.payload, preview.error = preview.subscription_id._render_preview(
+                preview.res_id
+            )
