@@ -20,18 +20,22 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use webhook_log::{DueRow, Health, Log, Settlement, Snapshot, StoreError, Unavailable};
-use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits};
+use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
     clock::Clock,
     lane::Lane,
-    observe::{Counters, log_attempt},
+    observe::{self, Counters},
     prepared::{Made, Prepared, failed},
     transport::Transport,
 };
 
 /// How long a stop waits for attempts under way.
 pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// Attempts under way or unsettled that lanes in trouble leave to the others, so that no number of endpoints that
+/// hang can take every place.
+const RESERVE: usize = limits::UNSETTLED / 8;
 
 /// What the operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -169,18 +173,27 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn end(&mut self, done: Result<Done, tokio::task::JoinError>) {
         // The task catches its own panics, and is only aborted when the loop is gone.
         let Ok(done) = done else { return };
-        if let Some(lane) = self.lanes.get_mut(&done.lane) {
-            lane.finished(done.seq, done.finished.at);
-            self.extra -= usize::from(lane.running() > 0);
-        }
+        self.free_slot(&done);
         self.mark_ready(done.lane);
         let (attempt, next) =
             decide::settle(done.attempt, done.finished, done.max_attempts, decide::Jitter(rand::random()));
         self.counters.count(&attempt);
-        log_attempt(&attempt, &done.host, next.as_ref());
+        observe::log_attempt(&attempt, &done.host, next.as_ref());
         let payload_is_event_body = done.payload_is_event_body;
         self.unrecorded.push(Settlement { seq: done.seq, attempt, next, payload_is_event_body });
         self.unsettled += 1;
+    }
+
+    /// The slot is free again, and the lane knows how its endpoint is.
+    fn free_slot(&mut self, done: &Done) {
+        let Some(lane) = self.lanes.get_mut(&done.lane) else { return };
+        let now = done.finished.at;
+        let condition = pace::condition(&done.finished.outcome, done.finished.duration, now);
+        let before = lane.pace();
+        let paused = lane.finished(done.seq, condition.as_ref(), now, decide::Jitter(rand::random()));
+        self.extra -= usize::from(lane.running() > 0);
+        self.timers.extend(paused.map(|until| (until, done.lane)));
+        observe::log_pace(done.lane, &done.host, before, lane.pace());
     }
 
     /// Hands outcomes to the writer.
@@ -256,40 +269,40 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     }
 
     fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        {
-            let mut waiting = VecDeque::new();
-            while let Some(id) = self.ready.pop_front() {
-                if self.attempts.len() + self.unsettled >= limits::UNSETTLED {
-                    waiting.push_back(id);
-                    break;
-                }
-                let now = self.clock.now();
-                let pool_is_empty = self.extra >= self.options.max_in_flight;
-                let Some(lane) = self.lanes.get_mut(&id) else { continue };
-                lane.queued = false;
-                if !lane.may_start(now) {
-                    continue;
-                }
-                if lane.running() > 0 && pool_is_empty {
-                    lane.queued = true;
-                    waiting.push_back(id);
-                    continue;
-                }
-                let row = lane.next(snapshot, now)?;
-                self.timers.extend(lane.next_timed.map(|at| (at, id)));
-                match row {
-                    Some(row) => {
-                        self.start(id, row, now);
-                        self.mark_ready(id);
-                    }
-                    None if lane.is_over() => drop(self.lanes.remove(&id)),
-                    None => {}
-                }
+        let mut waiting = VecDeque::new();
+        while let Some(id) = self.ready.pop_front() {
+            let places = limits::UNSETTLED.saturating_sub(self.attempts.len() + self.unsettled);
+            if places == 0 {
+                waiting.push_back(id);
+                break;
             }
-            waiting.append(&mut self.ready);
-            self.ready = waiting;
-            Ok(())
+            let now = self.clock.now();
+            let pool_is_empty = self.extra >= self.options.max_in_flight;
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            lane.queued = false;
+            if !lane.may_start(now) {
+                continue;
+            }
+            let wants_extra = lane.running() > 0 && pool_is_empty;
+            if wants_extra || (lane.pace().is_troubled() && places <= RESERVE) {
+                lane.queued = true;
+                waiting.push_back(id);
+                continue;
+            }
+            let row = lane.next(snapshot, now)?;
+            self.timers.extend(lane.next_timed.map(|at| (at, id)));
+            match row {
+                Some(row) => {
+                    self.start(id, row, now);
+                    self.mark_ready(id);
+                }
+                None if lane.is_over() => drop(self.lanes.remove(&id)),
+                None => {}
+            }
         }
+        waiting.append(&mut self.ready);
+        self.ready = waiting;
+        Ok(())
     }
 
     fn start(&mut self, id: SubscriptionId, row: DueRow, now: Millis) {

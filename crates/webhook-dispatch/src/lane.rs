@@ -7,12 +7,12 @@ use std::{
 };
 
 use webhook_log::{DueRow, Snapshot, StoreError};
-use webhook_model::{Millis, Subscription, SubscriptionId};
+use webhook_model::{Millis, Pace, Subscription, SubscriptionId, decide::Jitter, pace::Condition};
 
 use crate::prepared::Prepared;
 
-/// An attempt older than this shows an endpoint that is slow: its lane gets no second slot.
-const SLOW: Duration = Duration::from_secs(1);
+/// While an attempt is older than this its lane gets no second slot.
+const STUCK: Duration = Duration::from_secs(1);
 /// How many rows a lane reads ahead, so that a busy lane does not look at the store for each of them.
 const PAGE: usize = 16;
 /// Rows read ahead are dropped from memory beyond this size.
@@ -42,8 +42,7 @@ pub(crate) struct Lane {
     unsettled: HashSet<u64>,
     /// When the next delivery with a time of its own comes.
     pub next_timed: Option<Millis>,
-    /// The newest attempt was slow.
-    slow: bool,
+    pace: Pace,
     /// It stands in the dispatcher's queue.
     pub queued: bool,
 }
@@ -59,7 +58,7 @@ impl Lane {
             running: HashMap::new(),
             unsettled: HashSet::new(),
             next_timed: None,
-            slow: false,
+            pace: Pace::default(),
             queued: false,
         };
         lane.follow(subscription);
@@ -85,6 +84,8 @@ impl Lane {
             _ => false,
         };
         if !unchanged {
+            // Whoever changed it may have put right what was wrong.
+            self.pace = Pace::default();
             self.prepared = subscription.map(|s| Arc::new(Prepared::new(Arc::clone(s))));
         }
     }
@@ -122,14 +123,20 @@ impl Lane {
             Mode::Strict => self.running.is_empty() && self.unsettled.is_empty(),
             Mode::Paused => self.running.is_empty(),
             Mode::Parallel(limit) => {
-                let stuck = || self.slow || self.running.values().any(|since| now.since(*since) > SLOW);
+                let limit = limit.min(self.pace.slots());
+                let stuck = || self.running.values().any(|since| now.since(*since) > STUCK);
                 self.running.is_empty() || (self.running.len() < limit && !stuck())
             }
         }
     }
 
-    /// The next row to attempt, where one is due.
+    /// The next row to attempt, where one is due and the endpoint's health allows it.
     pub fn next(&mut self, snapshot: &Snapshot, now: Millis) -> Result<Option<DueRow>, StoreError> {
+        if let Some(until) = self.pace.paused_until(now).filter(|_| !self.is_inactive()) {
+            self.start_over();
+            self.next_timed = Some(until);
+            return self.next_asked_for(snapshot);
+        }
         match self.mode {
             Mode::Paused => {
                 self.next_timed = None;
@@ -152,6 +159,21 @@ impl Lane {
             return Ok(None);
         }
         snapshot.one(self.id, head.seq)
+    }
+
+    /// Tests, and redeliveries that somebody waits for, go out while the rest pauses: they are probes as well.
+    fn next_asked_for(&self, snapshot: &Snapshot) -> Result<Option<DueRow>, StoreError> {
+        if let Some(test) = snapshot.tests(self.id, 1, |seq| self.is_busy(seq))?.pop() {
+            return Ok(Some(test));
+        }
+        match self.mode {
+            Mode::Paused | Mode::Inactive => Ok(None),
+            Mode::Parallel(_) => Ok(snapshot.asked_for(self.id, 1, |seq| self.is_busy(seq))?.pop()),
+            Mode::Strict => match snapshot.head(self.id)?.filter(|head| head.is_asked_for()) {
+                Some(head) => snapshot.one(self.id, head.seq),
+                None => Ok(None),
+            },
+        }
     }
 
     /// What has a time of its own comes first, for it is older; then first attempts in order of acceptance.
@@ -199,12 +221,23 @@ impl Lane {
         self.running.insert(seq, now);
     }
 
-    /// An attempt ended; its outcome goes to the writer.
-    pub fn finished(&mut self, seq: u64, now: Millis) {
-        if let Some(since) = self.running.remove(&seq) {
-            self.slow = now.since(since) > SLOW;
-            self.unsettled.insert(seq);
-        }
+    /// An attempt ended; its outcome goes to the writer. Answers until when the lane pauses, if it does.
+    pub fn finished(
+        &mut self,
+        seq: u64,
+        condition: Option<&Condition>,
+        now: Millis,
+        jitter: Jitter,
+    ) -> Option<Millis> {
+        let since = self.running.remove(&seq)?;
+        self.unsettled.insert(seq);
+        self.pace.observe(condition?, since, now, jitter);
+        self.pace.paused_until(now)
+    }
+
+    /// What its endpoint's health allows.
+    pub fn pace(&self) -> Pace {
+        self.pace
     }
 
     /// Its outcome is on disk.

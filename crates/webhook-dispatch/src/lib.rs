@@ -6,6 +6,8 @@
 pub mod clock;
 mod dispatcher;
 mod lane;
+#[cfg(test)]
+mod loop_tests;
 pub mod observe;
 mod prepared;
 pub mod sign;

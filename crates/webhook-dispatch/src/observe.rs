@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use webhook_model::{Attempt, AttemptStatus, Failure};
+use webhook_model::{Attempt, AttemptStatus, Failure, Pace, SubscriptionId};
 
 /// Upper bounds of the buckets of the latency histogram, in milliseconds.
 pub const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000, 60_000];
@@ -78,4 +78,17 @@ pub(crate) fn log_attempt(attempt: &Attempt, host: &str, next: Option<&Attempt>)
         next_attempt_at,
         "delivery attempted"
     );
+}
+
+/// One line when an endpoint goes down, and one when it is back.
+pub(crate) fn log_pace(subscription_id: SubscriptionId, host: &str, before: Pace, after: Pace) {
+    match (before.is_outage(), after.is_outage()) {
+        (false, true) => tracing::warn!(
+            %subscription_id,
+            host,
+            "the endpoint is down; its deliveries wait behind one probe until it answers"
+        ),
+        (true, false) => tracing::info!(%subscription_id, host, "the endpoint is back; its deliveries go on"),
+        _ => {}
+    }
 }

@@ -6,7 +6,7 @@ use webhook_model::{Attempt, EventId, Millis, SubscriptionId, Trigger};
 
 use crate::{
     record::{AttemptRow, EventRow},
-    tables::{ATTEMPTS, BEFORE_ALL, DUE, EVENTS, RETRY_AT},
+    tables::{ASKED_FOR, ATTEMPTS, BEFORE_ALL, DUE, EVENTS, RETRY_AT},
 };
 
 /// The log as it was at one commit. Short-lived: as long as it lives, freed pages cannot be used again.
@@ -39,6 +39,13 @@ pub struct LaneHead {
     pub seq: u64,
     /// When it is due; [`Millis`] 0 = at once.
     pub due_at: Millis,
+}
+
+impl LaneHead {
+    /// Somebody waits for it: a test, or a redelivery of this one event.
+    pub fn is_asked_for(&self) -> bool {
+        (BEFORE_ALL..=ASKED_FOR).contains(&self.due_at)
+    }
 }
 
 impl Snapshot {
@@ -146,6 +153,19 @@ impl Snapshot {
         busy: impl Fn(u64) -> bool,
     ) -> Result<Vec<DueRow>, redb::Error> {
         Ok(self.timed(lane, BEFORE_ALL, limit, busy)?.0)
+    }
+
+    /// Redeliveries of single events, which somebody waits for, and test events.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn asked_for(
+        &self,
+        lane: SubscriptionId,
+        limit: usize,
+        busy: impl Fn(u64) -> bool,
+    ) -> Result<Vec<DueRow>, redb::Error> {
+        Ok(self.timed(lane, ASKED_FOR, limit, busy)?.0)
     }
 
     /// The pending attempt of one delivery.

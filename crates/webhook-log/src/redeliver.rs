@@ -8,7 +8,7 @@ use crate::{
     log::{Log, Pending},
     record::{AttemptRow, EventRow},
     settle,
-    tables::Tx,
+    tables::{ASKED_FOR, Tx},
 };
 
 /// What became of the wish for another attempt.
@@ -50,7 +50,7 @@ impl Log {
             }
             match last_attempt(tx, seq, &event)? {
                 Some(last) if tx.due_number(event.subscription_id, seq)?.is_none() => {
-                    restart(tx, seq, &last, now).map(Redelivery::Started)
+                    restart(tx, seq, &last, now, ASKED_FOR).map(Redelivery::Started)
                 }
                 _ => Ok(Redelivery::Conflict),
             }
@@ -75,7 +75,7 @@ impl Log {
                 let Some(last) = last_attempt(tx, seq, &event)? else { continue };
                 let pending = tx.due_number(subscription, seq)?.is_some();
                 if !pending && is_failed_since(&event, &last, since) {
-                    restart(tx, seq, &last, now)?;
+                    restart(tx, seq, &last, now, now)?;
                     started += 1;
                 }
             }
@@ -142,10 +142,17 @@ fn last_attempt(tx: &Tx<'_>, seq: u64, event: &EventRow) -> Result<Option<Attemp
     Ok(AttemptRow::decode(value.value()).and_then(|row| row.into_attempt(event, number)).ok())
 }
 
-fn restart(tx: &mut Tx<'_>, seq: u64, last: &Attempt, now: Millis) -> Result<Attempt, redb::Error> {
+/// Another attempt, with the place `due` among those that have a time of their own.
+fn restart(
+    tx: &mut Tx<'_>,
+    seq: u64,
+    last: &Attempt,
+    now: Millis,
+    due: Millis,
+) -> Result<Attempt, redb::Error> {
     let attempt = decide::follow_up(last, Trigger::Manual, now, Some(now));
     tx.closed.remove((settle::closed_at(last), seq))?;
     settle::write(tx, seq, &attempt, false)?;
-    tx.make_due(attempt.subscription_id, seq, Some(now), attempt.number, attempt.trigger.code())?;
+    tx.make_due(attempt.subscription_id, seq, Some(due), attempt.number, attempt.trigger.code())?;
     Ok(attempt)
 }

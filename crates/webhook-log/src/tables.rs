@@ -34,6 +34,8 @@ pub(crate) const CLOSED: TableDefinition<'_, (u64, u64), ()> = TableDefinition::
 
 /// A test event goes before everything else and also while its subscription is paused: the earliest time there is.
 pub(crate) const BEFORE_ALL: Millis = Millis(1);
+/// A redelivery of one event, which somebody waits for, goes before what waits by itself.
+pub(crate) const ASKED_FOR: Millis = Millis(2);
 
 /// The next free numbers. They never go back, so that neither a purge nor a restart can reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -52,13 +52,17 @@ pub struct Jitter(pub f64);
 pub fn next_attempt_at(failed: u32, retry_after: Option<&str>, now: Millis, jitter: Jitter) -> Millis {
     let factor = 4_u64.saturating_pow(failed.saturating_sub(1));
     let planned = Duration::from_secs(5_u64.saturating_mul(factor)).min(limits::RETRY_DELAY);
-    let jittered = planned.mul_f64(0.8 + 0.4 * jitter.0.clamp(0.0, 1.0));
     let asked = retry_after.and_then(|value| parse_retry_after(value, now)).unwrap_or(Duration::ZERO);
-    now.plus(jittered.max(asked.min(limits::RETRY_AFTER)))
+    now.plus(jittered(planned, jitter).max(asked.min(limits::RETRY_AFTER)))
+}
+
+/// Plus or minus 20 %, so that what failed together does not come back together.
+pub(crate) fn jittered(planned: Duration, jitter: Jitter) -> Duration {
+    planned.mul_f64(0.8 + 0.4 * jitter.0.clamp(0.0, 1.0))
 }
 
 /// Reads `Retry-After` (RFC 9110 section 10.2.3): whole seconds or an HTTP date. Anything else is ignored.
-fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
+pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are still "very long": the caller clamps.
@@ -136,11 +140,6 @@ fn status_message(status: u16) -> String {
         300..=399 => format!("the endpoint answered {status}, a redirect; redirects are never followed"),
         _ => format!("the endpoint answered {status}"),
     }
-}
-
-/// Whether the endpoint says that it has too much to do, so that its lane should slow down.
-pub fn is_overloaded(outcome: &Outcome) -> bool {
-    matches!(outcome, Outcome::Response { status: 429 | 502 | 503 | 504, .. })
 }
 
 #[cfg(test)]

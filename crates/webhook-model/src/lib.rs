@@ -4,7 +4,8 @@
 //! The wire shapes live in `webhook-server`, the disk shapes in `webhook-log`; both map by hand to these.
 //!
 //! Reading order: [`subscription`] (who wants what, and where to), [`event`] (one fact),
-//! [`attempt`] (one try of a delivery and how it ended), [`decide`] (what follows from it).
+//! [`attempt`] (one try of a delivery and how it ended), [`decide`] (what follows from it),
+//! [`pace`] (how fast the next ones may go).
 
 pub mod address;
 pub mod attempt;
@@ -17,6 +18,7 @@ pub mod invalid;
 pub mod json;
 pub mod limits;
 pub mod millis;
+pub mod pace;
 pub mod secret;
 pub mod subscription;
 
@@ -27,5 +29,6 @@ pub use header::CustomHeaders;
 pub use id::{EventId, SubscriptionId};
 pub use invalid::{Invalid, InvalidKind};
 pub use millis::Millis;
+pub use pace::Pace;
 pub use secret::SigningSecret;
 pub use subscription::{Dialect, Endpoint, EventFilter, Subscription};

@@ -1,0 +1,406 @@
+//! The loop, with a scripted transport and a clock that the test turns: no sockets, no sleeps.
+//!
+//! "Nothing is sent" is shown by the loop sending something else that was handed in later.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::sync::CancellationToken;
+use webhook_log::{Log, Redelivery, SealingKey, Submission, TestEvent, medium};
+use webhook_model::{
+    Attempt, AttemptStatus, CustomHeaders, Dialect, Endpoint, EndpointUrl, EventFilter, EventId, Failure,
+    Millis, Outcome, Subscription, SubscriptionId, Trigger,
+};
+
+use crate::{
+    Clock, Counters, Dispatcher, Options,
+    transport::{Exchange, Request, Transport},
+};
+
+const NOW: Millis = Millis(1_795_000_000_000);
+
+struct Hands(watch::Sender<Millis>);
+
+impl Clock for Hands {
+    fn now(&self) -> Millis {
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, at: Millis) {
+        let _ = self.0.subscribe().wait_for(|now| *now >= at).await;
+    }
+}
+
+/// A request on its way; the test decides what comes back.
+struct Hit {
+    event: EventId,
+    host: String,
+    answer: oneshot::Sender<Exchange>,
+}
+
+impl Hit {
+    fn ends(self, outcome: Outcome) {
+        let _ = self.answer.send(Exchange { outcome, duration: Duration::from_millis(2) });
+    }
+
+    fn answers(self, status: u16) {
+        self.answers_with(status, None);
+    }
+
+    fn answers_with(self, status: u16, retry_after: Option<&str>) {
+        let retry_after = retry_after.map(str::to_owned);
+        self.ends(Outcome::Response { status, retry_after, body: String::new(), truncated: false });
+    }
+
+    fn times_out(self) {
+        self.ends(Outcome::Failed { failure: Failure::Timeout, message: "no answer".into() });
+    }
+}
+
+struct Script(mpsc::UnboundedSender<Hit>);
+
+impl Transport for Script {
+    async fn send(&self, request: Request) -> Exchange {
+        let (answer, answered) = oneshot::channel();
+        let event = request.headers["webhook-id"].to_str().unwrap().parse().unwrap();
+        let _ = self.0.send(Hit { event, host: request.url.host().to_string(), answer });
+        answered.await.unwrap_or(Exchange {
+            outcome: Outcome::Failed { failure: Failure::Protocol, message: "dropped".into() },
+            duration: Duration::ZERO,
+        })
+    }
+}
+
+/// A running loop and everything around it.
+struct Stage {
+    folder: tempfile::TempDir,
+    log: Log,
+    clock: Arc<Hands>,
+    hits: mpsc::UnboundedReceiver<Hit>,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+    events: u128,
+}
+
+impl Stage {
+    async fn new(subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let log = open(&folder);
+        let subscriptions: Vec<Subscription> = subscriptions.into_iter().collect();
+        log.change_subscriptions(|set| subscriptions.into_iter().for_each(|new| drop(set.put(new))))
+            .await
+            .unwrap();
+        Self::on(folder, log, Arc::new(Hands(watch::Sender::new(NOW))))
+    }
+
+    fn on(folder: tempfile::TempDir, log: Log, clock: Arc<Hands>) -> Self {
+        let (script, hits) = mpsc::unbounded_channel();
+        let stop = CancellationToken::new();
+        let options = Options { max_in_flight: 8 };
+        let counters = Arc::new(Counters::default());
+        let dispatcher = Dispatcher::new(log.clone(), Script(script), Arc::clone(&clock), counters, options);
+        let task = tokio::spawn(dispatcher.run(stop.clone()));
+        Self { folder, log, clock, hits, stop, task, events: 0 }
+    }
+
+    async fn restart(self) -> Self {
+        drop(self.hits);
+        self.stop.cancel();
+        self.task.await.unwrap();
+        self.log.close();
+        let log = open(&self.folder);
+        Self { events: self.events, ..Self::on(self.folder, log, self.clock) }
+    }
+
+    /// Every test ends with a sound log.
+    async fn end(self) {
+        drop(self.hits);
+        self.stop.cancel();
+        self.task.await.unwrap();
+        assert_eq!(self.log.read(|snapshot| snapshot.check()).unwrap(), Vec::<String>::new());
+        self.log.close();
+    }
+
+    fn advance(&self, time: Duration) {
+        self.clock.0.send_modify(|now| *now = now.plus(time));
+    }
+
+    async fn submit(&mut self, owner: u128, count: usize) -> Vec<EventId> {
+        let new: Vec<Submission> = (0..count)
+            .map(|_| {
+                self.events += 1;
+                submission(self.events, owner, self.clock.now())
+            })
+            .collect();
+        let ids = new.iter().map(|s| s.event_id).collect();
+        self.log.accept(new, self.clock.now(), Millis(0)).await.unwrap();
+        ids
+    }
+
+    async fn hit(&mut self) -> Hit {
+        self.hits.recv().await.expect("the loop runs")
+    }
+
+    /// The next request is this event's, so nothing else was due before it.
+    async fn hit_of(&mut self, event: EventId) -> Hit {
+        let hit = self.hit().await;
+        assert_eq!(hit.event, event);
+        hit
+    }
+
+    /// Another subscription's event goes through, and so nothing of the others is on its way.
+    async fn only_others_go_on(&mut self) {
+        let [event] = self.submit(99, 1).await[..] else { unreachable!() };
+        self.hit_of(event).await.answers(200);
+        self.settled(event, 1).await;
+    }
+
+    /// The attempts of a delivery, once so many of them are over.
+    async fn settled(&self, event: EventId, finals: usize) -> Vec<Attempt> {
+        let mut feed = self.log.feed();
+        loop {
+            feed.borrow_and_update();
+            let attempts = self.log.read(|s| s.attempts(event)).unwrap().unwrap();
+            if attempts.iter().filter(|a| a.status != AttemptStatus::Pending).count() >= finals {
+                return attempts;
+            }
+            feed.changed().await.unwrap();
+        }
+    }
+}
+
+fn open(folder: &tempfile::TempDir) -> Log {
+    Log::open(medium::File::new(folder.path().join("log.redb")), SealingKey::new(&[7; 32])).unwrap()
+}
+
+fn submission(event: u128, owner: u128, now: Millis) -> Submission {
+    let event_id = EventId::from_u128(event);
+    Submission {
+        event_id,
+        subscription_id: SubscriptionId::from_u128(owner),
+        timestamp: now,
+        body: Bytes::from(format!("{{\"event_id\":\"{event_id}\"}}")),
+    }
+}
+
+fn subscription(id: u128) -> Subscription {
+    Subscription {
+        id: SubscriptionId::from_u128(id),
+        name: "Orders".into(),
+        model: "sale.order".into(),
+        event_type: EventFilter::All,
+        endpoint: Endpoint {
+            url: EndpointUrl::from_stored(&format!("https://host-{id}.example.com/x")).unwrap(),
+            secret: None,
+            headers: CustomHeaders::default(),
+            timeout: Duration::from_secs(10),
+            max_in_flight: 4,
+        },
+        payload_template: None,
+        dialect: Dialect::Auto,
+        active: true,
+        paused: false,
+        max_attempts: 1,
+    }
+}
+
+fn with_attempts(id: u128, max_attempts: u8) -> Subscription {
+    Subscription { max_attempts, ..subscription(id) }
+}
+
+fn strict(id: u128, max_attempts: u8) -> Subscription {
+    let mut strict = with_attempts(id, max_attempts);
+    strict.endpoint.max_in_flight = 1;
+    strict
+}
+
+fn statuses(attempts: &[Attempt]) -> Vec<&'static str> {
+    attempts.iter().map(|attempt| attempt.status.as_str()).collect()
+}
+
+/// The endpoint does not answer five times, one attempt after the other.
+async fn bring_down(stage: &mut Stage, owner: u128) {
+    for _ in 0..5 {
+        let [event] = stage.submit(owner, 1).await[..] else { unreachable!() };
+        stage.advance(Duration::from_millis(1));
+        stage.hit_of(event).await.times_out();
+        stage.settled(event, 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_retry_waits_for_its_time_and_survives_a_restart() {
+    let mut stage = Stage::new([with_attempts(1, 3), subscription(99)]).await;
+    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
+    stage.hit_of(event).await.answers_with(503, Some("30"));
+    let attempts = stage.settled(event, 1).await;
+    assert_eq!(statuses(&attempts), ["failed", "pending"]);
+    assert_eq!(attempts[1].trigger, Trigger::Retry);
+    assert_eq!(attempts[1].next_attempt_at, Some(NOW.plus(Duration::from_secs(30))));
+    let mut stage = stage.restart().await;
+    stage.advance(Duration::from_millis(29_999));
+    stage.only_others_go_on().await;
+    stage.advance(Duration::from_millis(1));
+    stage.hit_of(event).await.answers(200);
+    assert_eq!(statuses(&stage.settled(event, 2).await), ["failed", "success"]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn one_attempt_is_all_unless_more_were_asked_for() {
+    let mut stage = Stage::new([subscription(1), subscription(99)]).await;
+    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
+    stage.hit_of(event).await.answers(503);
+    assert_eq!(statuses(&stage.settled(event, 1).await), ["failed"]);
+    stage.advance(Duration::from_secs(86_400));
+    stage.only_others_go_on().await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn in_strict_order_a_waiting_retry_holds_the_line() {
+    let mut stage = Stage::new([strict(1, 2), subscription(99)]).await;
+    let events = stage.submit(1, 2).await;
+    stage.hit_of(events[0]).await.answers(500);
+    stage.settled(events[0], 1).await;
+    stage.only_others_go_on().await;
+    stage.advance(Duration::from_secs(6));
+    stage.hit_of(events[0]).await.answers(200);
+    stage.hit_of(events[1]).await.answers(200);
+    stage.settled(events[1], 1).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn too_many_requests_pause_the_lane_and_no_other() {
+    let mut stage = Stage::new([subscription(1), subscription(99)]).await;
+    let [first] = stage.submit(1, 1).await[..] else { unreachable!() };
+    stage.hit_of(first).await.answers_with(429, Some("60"));
+    stage.settled(first, 1).await;
+    let waiting = stage.submit(1, 3).await;
+    stage.advance(Duration::from_millis(59_999));
+    stage.only_others_go_on().await;
+    stage.advance(Duration::from_millis(1));
+    for event in waiting {
+        stage.hit_of(event).await.answers(200);
+        stage.settled(event, 1).await;
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn the_backlog_of_an_endpoint_that_is_down_waits_behind_one_probe_and_drains_at_a_bounded_pace() {
+    let mut stage = Stage::new([subscription(1), subscription(99)]).await;
+    bring_down(&mut stage, 1).await;
+    let backlog = stage.submit(1, 20).await;
+    stage.only_others_go_on().await;
+    stage.advance(Duration::from_millis(1200));
+    stage.hit_of(backlog[0]).await.times_out();
+    stage.settled(backlog[0], 1).await;
+    stage.advance(Duration::from_millis(1200));
+    stage.only_others_go_on().await;
+    stage.advance(Duration::from_millis(1200));
+    let probe = stage.hit_of(backlog[1]).await;
+    stage.only_others_go_on().await;
+    probe.answers(200);
+    // One answer: two at once, and no third before one of them is back.
+    let (second, third) = (stage.hit_of(backlog[2]).await, stage.hit_of(backlog[3]).await);
+    stage.only_others_go_on().await;
+    second.answers(200);
+    let more = [stage.hit_of(backlog[4]).await, stage.hit_of(backlog[5]).await];
+    stage.only_others_go_on().await;
+    third.answers(200);
+    more.into_iter().for_each(|hit| hit.answers(200));
+    for _ in 6..20 {
+        stage.hit().await.answers(200);
+    }
+    for event in &backlog[1..] {
+        assert_eq!(statuses(&stage.settled(*event, 1).await), ["success"]);
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_test_and_a_redelivery_do_not_wait_for_the_probe_and_open_the_lane_again() {
+    let mut stage = Stage::new([subscription(1), subscription(99)]).await;
+    bring_down(&mut stage, 1).await;
+    let failed = EventId::from_u128(5);
+    let waiting = stage.submit(1, 1).await;
+    stage.only_others_go_on().await;
+    let redelivery = stage.log.redeliver(failed, stage.clock.now()).await.unwrap();
+    assert!(matches!(redelivery, Redelivery::Started(Attempt { number: 2, .. })), "{redelivery:?}");
+    stage.hit_of(failed).await.times_out();
+    stage.settled(failed, 2).await;
+    stage.only_others_go_on().await;
+    let test = submission(1000, 1, stage.clock.now());
+    let event = test.event_id;
+    let started = stage.log.test(test, stage.clock.now()).await.unwrap();
+    assert!(matches!(started, TestEvent::Started(_)), "{started:?}");
+    stage.hit_of(event).await.answers(200);
+    stage.hit_of(waiting[0]).await.answers(200);
+    stage.settled(waiting[0], 1).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn in_strict_order_a_redelivery_keeps_its_place_also_while_the_endpoint_is_down() {
+    let mut stage = Stage::new([strict(1, 1), subscription(99)]).await;
+    bring_down(&mut stage, 1).await;
+    let later = stage.submit(1, 1).await;
+    stage.log.redeliver(EventId::from_u128(2), stage.clock.now()).await.unwrap();
+    stage.hit_of(EventId::from_u128(2)).await.answers(200);
+    stage.hit_of(later[0]).await.answers(200);
+    stage.settled(later[0], 1).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_changed_subscription_is_tried_at_once() {
+    let mut stage = Stage::new([subscription(1), subscription(99)]).await;
+    bring_down(&mut stage, 1).await;
+    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
+    stage.only_others_go_on().await;
+    let mut corrected = subscription(1);
+    corrected.endpoint.url = EndpointUrl::from_stored("https://right.example.com/").unwrap();
+    stage.log.change_subscriptions(move |set| drop(set.put(corrected))).await.unwrap();
+    let hit = stage.hit_of(event).await;
+    assert_eq!(hit.host, "right.example.com");
+    hit.answers(200);
+    stage.settled(event, 1).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_thousand_hanging_endpoints_with_backlogs_do_not_starve_a_healthy_one() {
+    let hanging = 1..=1000_u128;
+    let mut stage = Stage::new(hanging.clone().map(subscription).chain([subscription(2000)])).await;
+    for owner in hanging.clone() {
+        stage.submit(owner, 3).await;
+    }
+    let mut hung = Vec::new();
+    let mut healthy = 0;
+    for round in 0..2 {
+        // Every place that the hanging ones can get, they have.
+        let places = if round == 0 { 1000 + 8 } else { 1024 - 128 };
+        while hung.len() < places {
+            hung.push(stage.hit().await);
+        }
+        let events = stage.submit(2000, 50).await;
+        for _ in &events {
+            let hit = stage.hit().await;
+            assert_eq!(hit.host, "host-2000.example.com");
+            hit.answers(200);
+        }
+        for event in events {
+            healthy += usize::from(stage.settled(event, 1).await[0].status == AttemptStatus::Success);
+        }
+        stage.advance(Duration::from_secs(10));
+        hung.drain(..).for_each(Hit::times_out);
+    }
+    assert_eq!(healthy, 100);
+    stage.end().await;
+}
