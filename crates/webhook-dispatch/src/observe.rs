@@ -1,23 +1,25 @@
 //! What is told about attempts: one wide log line each, and counters.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use webhook_log::{Distribution, Histogram};
 use webhook_model::{Attempt, AttemptStatus, Failure, Pace, SubscriptionId};
 
 /// Upper bounds of the buckets of the latency histogram, in milliseconds.
 pub const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 15_000, 60_000];
 
 /// Counts since the start. One instance belongs to one dispatcher.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
     succeeded: AtomicU64,
     failed: [AtomicU64; 13],
-    buckets: [AtomicU64; BUCKETS_MS.len()],
-    duration_us: AtomicU64,
-    requests: AtomicU64,
+    latency: Histogram<12>,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { succeeded: AtomicU64::new(0), failed: Default::default(), latency: Histogram::new(BUCKETS_MS) }
+    }
 }
 
 impl Counters {
@@ -28,17 +30,7 @@ impl Counters {
             _ => {}
         }
         if let Some(duration) = attempt.duration {
-            self.time(duration);
-        }
-    }
-
-    fn time(&self, duration: Duration) {
-        self.requests.fetch_add(1, Relaxed);
-        self.duration_us.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Relaxed);
-        for (bound, bucket) in BUCKETS_MS.iter().zip(&self.buckets) {
-            if duration <= Duration::from_millis(*bound) {
-                bucket.fetch_add(1, Relaxed);
-            }
+            self.latency.add(duration);
         }
     }
 
@@ -52,12 +44,9 @@ impl Counters {
         self.failed[usize::from(kind.code())].load(Relaxed)
     }
 
-    /// The latency histogram: (upper bound in ms, requests up to it), then all requests, then their seconds in all.
-    pub fn latency(&self) -> (Vec<(u64, u64)>, u64, f64) {
-        let buckets =
-            BUCKETS_MS.iter().zip(&self.buckets).map(|(bound, n)| (*bound, n.load(Relaxed))).collect();
-        let seconds = Duration::from_micros(self.duration_us.load(Relaxed)).as_secs_f64();
-        (buckets, self.requests.load(Relaxed), seconds)
+    /// How long requests took.
+    pub fn latency(&self) -> Distribution {
+        self.latency.get()
     }
 }
 

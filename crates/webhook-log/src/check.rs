@@ -18,10 +18,19 @@ impl Snapshot {
     /// # Errors
     /// The store failed.
     pub fn check(&self) -> Result<Vec<String>, redb::Error> {
+        self.check_with(|_| {})
+    }
+
+    /// The same; `progress` hears how many events were looked at, out of [`Snapshot::size`].
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn check_with(&self, mut progress: impl FnMut(u64)) -> Result<Vec<String>, redb::Error> {
         let mut faults = Vec::new();
         let due = self.check_due(&mut faults)?;
         let mut finals = 0;
-        for row in self.txn.open_table(EVENTS)?.iter()? {
+        for (looked_at, row) in self.txn.open_table(EVENTS)?.iter()?.enumerate() {
+            progress(looked_at as u64);
             let (seq, value) = row?;
             match EventRow::decode(value.value()) {
                 Ok(event) => finals += self.check_delivery(seq.value(), &event, &due, &mut faults)?,

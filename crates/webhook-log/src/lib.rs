@@ -7,7 +7,7 @@
 //!
 //! One writer thread owns the write transaction and groups whatever waits into one commit ([`writer`]).
 //! Its jobs are the verbs: [`accept`], [`settle`], [`redeliver`], [`subscriptions`], [`meta`], [`purge`].
-//! Readers look at snapshots ([`query`], [`due`]) and [`check`] verifies the invariants:
+//! Readers look at snapshots ([`query`], [`due`], [`backlog`]) and [`check`] verifies the invariants:
 //!
 //! * I1 a `due` row with a time of its own has exactly one `retry_at` row, and no other row has one.
 //! * I2 attempts are numbered 1..n without gaps; the newest is pending exactly if the delivery is due.
@@ -16,8 +16,10 @@
 //! * I5 each attempt is in `changes` at most once, at its newest state, and in `outcomes` exactly if it is final.
 
 mod accept;
+mod backlog;
 mod check;
 mod due;
+mod histogram;
 mod log;
 pub mod medium;
 mod meta;
@@ -34,7 +36,9 @@ mod tests;
 mod writer;
 
 pub use accept::{Acceptance, Rejection, Submission};
+pub use backlog::{Backlog, Waiting};
 pub use due::{DueRow, LaneHead, Snapshot};
+pub use histogram::{Distribution, Histogram};
 pub use log::{Health, Log, Pending, Unavailable};
 pub use meta::{Attachment, Database, Fenced};
 pub use query::{ChangesPage, CursorFault, ListPage, ListQuery};

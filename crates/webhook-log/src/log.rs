@@ -13,6 +13,7 @@ use webhook_model::SubscriptionId;
 
 use crate::{
     due::Snapshot,
+    histogram::{Distribution, Histogram},
     medium::{Medium, OpenError},
     meta::Attachment,
     seal::SealingKey,
@@ -64,6 +65,11 @@ impl<T> Pending<T> {
     }
 }
 
+/// How long commits took, their fsyncs included. Bounds in milliseconds.
+pub(crate) type CommitTimes = Histogram<10>;
+/// From a fast SSD to a disk in trouble.
+pub(crate) const COMMIT_BOUNDS: [u64; 10] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000];
+
 /// What the writer and the readers share.
 pub(crate) struct Shared {
     pub database: RwLock<Option<Database>>,
@@ -72,6 +78,7 @@ pub(crate) struct Shared {
     pub lanes_moved: Notify,
     pub feed: watch::Sender<u64>,
     pub health: watch::Sender<Health>,
+    pub commits: CommitTimes,
 }
 
 /// The part of the log that is small and always in memory.
@@ -190,6 +197,11 @@ impl Log {
     /// The number of the newest change, whenever it moves.
     pub fn feed(&self) -> watch::Receiver<u64> {
         self.shared.feed.subscribe()
+    }
+
+    /// How long commits took since the start. A commit waits for the disk (fsync).
+    pub fn commits(&self) -> Distribution {
+        self.shared.commits.get()
     }
 
     /// Whether the store works, whenever that changes.

@@ -19,7 +19,8 @@ use webhook_model::SubscriptionId;
 
 use crate::{
     due::Snapshot,
-    log::{Health, Memory, Shared},
+    histogram::Histogram,
+    log::{COMMIT_BOUNDS, Health, Memory, Shared},
     medium::{Medium, OpenError},
     meta::Attachment,
     record,
@@ -72,6 +73,7 @@ impl<M: Medium> Writer<M> {
             lanes_moved: Notify::new(),
             feed: watch::Sender::new(opened.head.change - 1),
             health: watch::Sender::new(Health::Ready),
+            commits: Histogram::new(COMMIT_BOUNDS),
         });
         shared.lanes_moved.notify_one();
         Ok((Arc::clone(&shared), Self { medium, key, shared, messages, head: opened.head }))
@@ -102,6 +104,7 @@ impl<M: Medium> Writer<M> {
     }
 
     fn commit(&mut self, batch: Vec<Job>) -> Result<(), String> {
+        let started = Instant::now();
         let committed = {
             let guard = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
             let Some(database) = guard.as_ref() else { return Err("the store is not open".to_owned()) };
@@ -113,6 +116,7 @@ impl<M: Medium> Writer<M> {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => return Err("the writer panicked; run `mcp-webhookd verify`".to_owned()),
         };
+        self.shared.commits.add(started.elapsed());
         self.publish(committed);
         acks.into_iter().for_each(|ack| ack());
         Ok(())

@@ -37,6 +37,8 @@ pub struct Config {
     pub retention: Duration,
     /// `[log] format`.
     pub log_format: LogFormat,
+    /// `[log] level`: a filter as `RUST_LOG` has it; that variable goes before it.
+    pub log_level: String,
 }
 
 /// How log lines look.
@@ -65,6 +67,7 @@ impl Default for Config {
             max_in_flight: 256,
             retention: days(30),
             log_format: LogFormat::Text,
+            log_level: "info".to_owned(),
         }
     }
 }
@@ -83,36 +86,121 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Every key, by section, with a way to set it from a TOML value.
-const KEYS: &[(&str, &str, Setter)] = &[
-    ("server", "listen", |c, v| {
-        set(&mut c.listen, v.text()?.parse(), "an address and port such as 127.0.0.1:8170")
+/// Every key: section, name, default or example as TOML, meaning, and the way to set it.
+const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
+    (
+        "server",
+        "listen",
+        "\"127.0.0.1:8170\"",
+        "Address and port of JSON-RPC, /healthz and /metrics; port 0 picks a free one.",
+        |c, v| set(&mut c.listen, v.text()?.parse(), "an address and port such as 127.0.0.1:8170"),
+    ),
+    (
+        "server",
+        "data_dir",
+        "\"/var/lib/mcp-webhookd\"",
+        "Where tokens, key and delivery log are kept (mode 0600).\nWithout it: $STATE_DIRECTORY, else $XDG_STATE_HOME/mcp-webhookd, else ~/.local/state/mcp-webhookd.",
+        |c, v| put(&mut c.data_dir, Some(v.text()?.into())),
+    ),
+    (
+        "server",
+        "token_file",
+        "\"/etc/mcp-webhookd/token\"",
+        "The addon's tokens, one a line, all of them valid. Without it: token in the data directory.",
+        |c, v| put(&mut c.token_file, Some(v.text()?.into())),
+    ),
+    (
+        "server",
+        "allowed_hosts",
+        "[]",
+        "Names that a Host header may carry besides the listener's own address and loopback,\nsuch as \"webhooks.internal\" when a proxy passes it on.",
+        |c, v| put(&mut c.allowed_hosts, v.texts()?),
+    ),
+    (
+        "server",
+        "tls_cert_file",
+        "\"/etc/mcp-webhookd/cert.pem\"",
+        "PEM: the listener's certificate and its chain.",
+        |c, v| put(&mut c.tls_cert_file, Some(v.text()?.into())),
+    ),
+    (
+        "server",
+        "tls_key_file",
+        "\"/etc/mcp-webhookd/key.pem\"",
+        "PEM: the certificate's private key.",
+        |c, v| put(&mut c.tls_key_file, Some(v.text()?.into())),
+    ),
+    (
+        "server",
+        "allow_plaintext",
+        "false",
+        "A listener that is not loopback may do without TLS, because something in front does it.",
+        |c, v| put(&mut c.allow_plaintext, v.truth()?),
+    ),
+    ("network", "allow_http", "false", "Endpoints may be http://, not only https://.", |c, v| {
+        put(&mut c.allow_http, v.truth()?)
     }),
-    ("server", "data_dir", |c, v| put(&mut c.data_dir, Some(v.text()?.into()))),
-    ("server", "token_file", |c, v| put(&mut c.token_file, Some(v.text()?.into()))),
-    ("server", "allowed_hosts", |c, v| put(&mut c.allowed_hosts, v.texts()?)),
-    ("server", "tls_cert_file", |c, v| put(&mut c.tls_cert_file, Some(v.text()?.into()))),
-    ("server", "tls_key_file", |c, v| put(&mut c.tls_key_file, Some(v.text()?.into()))),
-    ("server", "allow_plaintext", |c, v| put(&mut c.allow_plaintext, v.truth()?)),
-    ("network", "allow_http", |c, v| put(&mut c.allow_http, v.truth()?)),
-    ("network", "allow_networks", |c, v| {
-        c.allow_networks = v.texts()?.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
-        Ok(())
-    }),
-    ("network", "extra_ca_file", |c, v| put(&mut c.extra_ca_file, Some(v.text()?.into()))),
-    ("dispatch", "max_in_flight", |c, v| {
-        c.max_in_flight = usize::try_from(v.number(1, 100_000)?).unwrap_or(usize::MAX);
-        Ok(())
-    }),
-    ("retention", "days", |c, v| put(&mut c.retention, days(v.number(1, 3650)?))),
-    ("log", "format", |c, v| {
-        c.log_format = match v.text()?.as_str() {
-            "text" => LogFormat::Text,
-            "json" => LogFormat::Json,
-            _ => return Err("expected \"text\" or \"json\"".to_owned()),
-        };
-        Ok(())
-    }),
+    (
+        "network",
+        "allow_networks",
+        "[]",
+        "Networks that webhooks may go to although they are not public, such as \"10.1.0.0/16\".",
+        |c, v| {
+            c.allow_networks = v.texts()?.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
+            Ok(())
+        },
+    ),
+    (
+        "network",
+        "extra_ca_file",
+        "\"/etc/mcp-webhookd/ca.pem\"",
+        "PEM: certificates to trust besides the system's, for endpoints with a private CA.",
+        |c, v| put(&mut c.extra_ca_file, Some(v.text()?.into())),
+    ),
+    (
+        "dispatch",
+        "max_in_flight",
+        "256",
+        "Second and further requests under way, of all endpoints together; every endpoint may always have one.",
+        |c, v| {
+            c.max_in_flight = usize::try_from(v.number(1, 100_000)?).unwrap_or(usize::MAX);
+            Ok(())
+        },
+    ),
+    (
+        "retention",
+        "days",
+        "30",
+        "How long deliveries that are over are kept, and event ids remembered.",
+        |c, v| put(&mut c.retention, days(v.number(1, 3650)?)),
+    ),
+    (
+        "log",
+        "format",
+        "\"text\"",
+        "How log lines look: \"text\" for people, \"json\" for programs.",
+        |c, v| {
+            c.log_format = match v.text()?.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("expected \"text\" or \"json\"".to_owned()),
+            };
+            Ok(())
+        },
+    ),
+    (
+        "log",
+        "level",
+        "\"info\"",
+        "What is logged: error, warn, info, debug, trace, or a filter as RUST_LOG has it. RUST_LOG goes before this.",
+        |c, v| {
+            let text = v.text()?;
+            let expected =
+                |_| "expected a level such as \"info\" or \"info,webhook_dispatch=debug\"".to_owned();
+            tracing_subscriber::EnvFilter::try_new(&text).map_err(expected)?;
+            put(&mut c.log_level, text)
+        },
+    ),
 ];
 
 type Setter = fn(&mut Config, &Given) -> Result<(), String>;
@@ -213,7 +301,7 @@ impl Config {
                 continue;
             }
             for (key, value) in spanned.get(name).into_iter().flatten() {
-                let fault = match KEYS.iter().find(|(s, k, _)| s == name && k == key.get_ref()) {
+                let fault = match KEYS.iter().find(|(s, k, ..)| s == name && k == key.get_ref()) {
                     None => Some((key.span().start, format!("unknown key {} in [{name}]", key.get_ref()))),
                     Some((.., setter)) => setter(self, &Given::Toml(value.get_ref().clone()))
                         .err()
@@ -236,7 +324,8 @@ impl Config {
         let mut faults = Vec::new();
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix("MCP_WEBHOOKD_") else { continue };
-            let key = KEYS.iter().find(|(section, key, _)| rest == format!("{section}_{key}").to_uppercase());
+            let key =
+                KEYS.iter().find(|(section, key, ..)| rest == format!("{section}_{key}").to_uppercase());
             let Some((.., setter)) = key else {
                 let message = "is not a setting; check its spelling, or unset it".to_owned();
                 faults.push(Fault { place: name, message });
@@ -272,6 +361,30 @@ impl Config {
     }
 }
 
+/// Keys that have no default: the example shows what they look like.
+const WITHOUT_DEFAULT: &[&str] =
+    &["data_dir", "token_file", "tls_cert_file", "tls_key_file", "extra_ca_file"];
+
+/// An annotated configuration file: every key, commented out, with its default.
+pub fn example() -> String {
+    let mut text = String::from(
+        "# Configuration of mcp-webhookd, with every key. What is commented out shows the default, or an example where\n\
+         # there is none. Variables MCP_WEBHOOKD_<SECTION>_<KEY> override this file, options override both.\n\
+         # Look for faults with: mcp-webhookd --config FILE check-config\n",
+    );
+    let mut last = "";
+    for (section, key, shown, meaning, _) in KEYS {
+        if *section != last {
+            text.push_str(&format!("\n[{section}]\n"));
+            last = section;
+        }
+        let no_default = if WITHOUT_DEFAULT.contains(key) { " No default." } else { "" };
+        let meaning = format!("{meaning}{no_default}").replace('\n', "\n# ");
+        text.push_str(&format!("\n# {meaning}\n#{key} = {shown}\n"));
+    }
+    text
+}
+
 fn place(text: &str, offset: usize) -> String {
     let before = &text[..offset.min(text.len())];
     let line = before.matches('\n').count() + 1;
@@ -297,6 +410,23 @@ mod tests {
         };
         assert_eq!(config, expected);
         assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+
+    #[test]
+    fn the_example_shows_the_defaults_and_every_line_of_it_is_valid() {
+        let is_key = |line: &str| line.starts_with('#') && !line.starts_with("# ");
+        let uncommented = |wanted: &dyn Fn(&str) -> bool| {
+            let lines = example();
+            let lines =
+                lines.lines().map(|line| if is_key(line) && wanted(line) { &line[1..] } else { line });
+            lines.collect::<Vec<_>>().join("\n")
+        };
+        let has_default =
+            |line: &str| !WITHOUT_DEFAULT.iter().any(|key| line.starts_with(&format!("#{key} ")));
+        assert_eq!(Config::from_toml(&uncommented(&has_default)).unwrap(), Config::default());
+        let all = Config::from_toml(&uncommented(&|_| true)).unwrap();
+        assert!(all.data_dir.is_some() && all.extra_ca_file.is_some() && all.tls_key_file.is_some());
+        assert_eq!(example().lines().filter(|line| is_key(line)).count(), KEYS.len());
     }
 
     #[test]

@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use webhook_log::SealingKey;
 
-use crate::token::{self, Tokens};
+use crate::{
+    live::Callers,
+    token::{self, Tokens},
+};
 
 /// Where the sidecar keeps what must outlive it.
 #[derive(Debug, Clone)]
@@ -17,10 +20,8 @@ pub struct DataDir(PathBuf);
 
 /// What is made on the first start, and read on every one.
 pub struct Opened {
-    /// Of the addon.
-    pub tokens: Tokens,
-    /// Of the sidecar's own commands.
-    pub admin_tokens: Tokens,
+    /// Who may call.
+    pub callers: Callers,
     /// For what is sealed in the store.
     pub key: SealingKey,
 }
@@ -91,16 +92,32 @@ impl DataDir {
         for entry in fs::read_dir(&self.0).with_context(|| format!("look into {folder}"))? {
             check_private(&entry?.path())?;
         }
-        let token_file = token_file.map_or_else(|| self.token(), Path::to_path_buf);
+        let token_file = self.token_file(token_file);
         if make_token(&token_file)? {
             tracing::info!(file = %token_file.display(), "made a bearer token; Odoo needs what is in this file");
         }
         make_token(&self.admin_token())?;
-        Ok(Opened {
-            tokens: Tokens::read(&token_file)?,
-            admin_tokens: Tokens::read(&self.admin_token())?,
-            key: self.sealing_key()?,
-        })
+        Ok(Opened { callers: self.read_callers(&token_file)?, key: self.sealing_key()? })
+    }
+
+    /// Where the addon's tokens are; `configured` is `[server] token_file`.
+    pub fn token_file(&self, configured: Option<&Path>) -> PathBuf {
+        configured.map_or_else(|| self.token(), Path::to_path_buf)
+    }
+
+    /// Reads the token files that are there.
+    ///
+    /// # Errors
+    /// One of them cannot be used, or others can read it.
+    pub fn callers(&self, token_file: Option<&Path>) -> Result<Callers> {
+        let token_file = self.token_file(token_file);
+        check_private(&token_file)?;
+        check_private(&self.admin_token())?;
+        self.read_callers(&token_file)
+    }
+
+    fn read_callers(&self, token_file: &Path) -> Result<Callers> {
+        Ok(Callers { addon: Tokens::read(token_file)?, admin: Tokens::read(&self.admin_token())? })
     }
 
     fn sealing_key(&self) -> Result<SealingKey> {
@@ -157,7 +174,10 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 }
 
 /// A file or folder that others can read is refused: it may hold secrets.
-fn check_private(path: &Path) -> Result<()> {
+///
+/// # Errors
+/// It is open to others, or is not there.
+pub fn check_private(path: &Path) -> Result<()> {
     let found = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
     let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
@@ -177,7 +197,7 @@ mod tests {
         let data = DataDir(folder.path().join("data"));
         data.open(None).unwrap();
         let token = fs::read_to_string(data.token()).unwrap();
-        assert!(data.open(None).unwrap().tokens.contains(token.trim()));
+        assert!(data.open(None).unwrap().callers.addon.contains(token.trim()));
         for name in ["token", "admin_token", "key"] {
             let mode = fs::metadata(data.path().join(name)).unwrap().mode() & 0o777;
             assert_eq!(mode, 0o600, "{name}");

@@ -1,22 +1,17 @@
 //! The HTTP side, before JSON-RPC: who may come in, how much and how slowly, and the two plain pages.
 
-use std::{
-    convert::Infallible, fmt::Write, net::SocketAddr, sync::Arc, sync::atomic::Ordering::Relaxed,
-    time::Duration,
-};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use tokio::sync::Semaphore;
-use webhook_dispatch::Counters;
-use webhook_log::Health;
-use webhook_model::{Failure, limits};
+use webhook_model::limits;
 
 use crate::{
+    health, metrics,
     rpc::{Caller, Service, middleware::BadRequest},
-    token::Tokens,
 };
 
 /// A request's body must be there within this time.
@@ -28,9 +23,6 @@ const CONCURRENT: usize = 256;
 #[derive(Debug)]
 pub struct Front {
     service: Arc<Service>,
-    counters: Arc<Counters>,
-    tokens: Tokens,
-    admin_tokens: Tokens,
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     room: Semaphore,
@@ -38,17 +30,10 @@ pub struct Front {
 
 impl Front {
     /// A front for a listener on `address`.
-    pub fn new(
-        service: Arc<Service>,
-        counters: Arc<Counters>,
-        tokens: Tokens,
-        admin_tokens: Tokens,
-        address: SocketAddr,
-        allowed_hosts: Vec<String>,
-    ) -> Self {
+    pub fn new(service: Arc<Service>, address: SocketAddr, allowed_hosts: Vec<String>) -> Self {
         let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
         let room = Semaphore::new(CONCURRENT);
-        Self { service, counters, tokens, admin_tokens, address, allowed_hosts, room }
+        Self { service, address, allowed_hosts, room }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -66,7 +51,7 @@ impl Front {
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/healthz") => return Ok(self.health()),
-            (&Method::GET, "/metrics") => return Ok(self.metrics()),
+            (&Method::GET, "/metrics") => return Ok(self.metrics().await),
             (&Method::POST, "/") => {}
             (_, "/" | "/healthz" | "/metrics") => return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "")),
             _ => return Ok(plain(StatusCode::NOT_FOUND, "")),
@@ -128,83 +113,36 @@ impl Front {
         let (Some(value), None) = (given.next(), given.next()) else { return None };
         let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
         // Both are looked at, whatever the first says: the time tells nothing.
-        let (is_addon, is_admin) = (self.tokens.contains(token), self.admin_tokens.contains(token));
+        let callers = self.service.live.callers();
+        let (is_addon, is_admin) = (callers.addon.contains(token), callers.admin.contains(token));
         let database =
             headers.get("x-odoo-database").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         (is_addon || is_admin).then_some(Caller { is_admin, database })
     }
 
+    /// 200 while it can work, also with reasons to look after it; 503 when it cannot.
     fn health(&self) -> HttpResponse {
-        let health = self.service.log.health().borrow().clone();
-        let (status, body) = match health {
-            Health::Ready => (StatusCode::OK, serde_json::json!({"status": "ok"})),
-            Health::Unavailable { reason } => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                serde_json::json!({"status": "store_unavailable", "reason": reason}),
-            ),
+        let reasons = health::reasons(&self.service);
+        let (status, word) = match reasons.first() {
+            None => (StatusCode::OK, "ok"),
+            Some(worst) if worst.stops_work => (StatusCode::SERVICE_UNAVAILABLE, worst.kind),
+            Some(_) => (StatusCode::OK, "degraded"),
         };
+        let body = serde_json::json!({"status": word, "reasons": reasons});
         typed(status, "application/json", body.to_string())
     }
 
-    /// Prometheus text format 0.0.4. Labels are bounded: kinds of the contract, never a host or an id.
-    fn metrics(&self) -> HttpResponse {
-        let mut text = String::new();
-        let mut put = |name: &str, kind: &str, help: &str, samples: &[(String, String)]| {
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for (labels, value) in samples {
-                let _ = writeln!(text, "{name}{labels} {value}");
+    async fn metrics(&self) -> HttpResponse {
+        let service = Arc::clone(&self.service);
+        // It reads the log, which may have to wait for the disk.
+        let rendered =
+            tokio::task::spawn_blocking(move || metrics::render(&service, &service.counters)).await;
+        match rendered {
+            Ok(text) => typed(StatusCode::OK, "text/plain; version=0.0.4", text),
+            Err(_) => {
+                plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made; see the log\n")
             }
-        };
-        let words = ["accepted", "duplicate", "rejected"];
-        let submitted: Vec<_> = words
-            .iter()
-            .zip(&self.service.submitted)
-            .map(|(word, n)| (format!("{{status=\"{word}\"}}"), n.load(Relaxed).to_string()))
-            .collect();
-        put(
-            "mcp_webhookd_events_submitted_total",
-            "counter",
-            "Events submitted, by what became of them.",
-            &submitted,
-        );
-        let mut attempts = vec![("{outcome=\"success\"}".to_owned(), self.counters.succeeded().to_string())];
-        attempts.extend(Failure::ALL.iter().map(|kind| {
-            (format!("{{outcome=\"{}\"}}", kind.as_str()), self.counters.failed(*kind).to_string())
-        }));
-        put("mcp_webhookd_attempts_total", "counter", "Attempts that ended, by outcome.", &attempts);
-        let (buckets, count, sum) = self.counters.latency();
-        let name = "mcp_webhookd_request_seconds";
-        let mut samples: Vec<_> = buckets
-            .iter()
-            .map(|(ms, n)| (format!("_bucket{{le=\"{}\"}}", *ms as f64 / 1000.0), n.to_string()))
-            .collect();
-        samples.push(("_bucket{le=\"+Inf\"}".to_owned(), count.to_string()));
-        samples.push(("_sum".to_owned(), sum.to_string()));
-        samples.push(("_count".to_owned(), count.to_string()));
-        put(name, "histogram", "How long requests to endpoints took.", &samples);
-        let ready = u8::from(*self.service.log.health().borrow() == Health::Ready);
-        put(
-            "mcp_webhookd_store_ready",
-            "gauge",
-            "1 while the delivery log works.",
-            &[(String::new(), ready.to_string())],
-        );
-        if let Ok(pending) = self.service.log.read(webhook_log::Snapshot::pending) {
-            put(
-                "mcp_webhookd_pending",
-                "gauge",
-                "Deliveries that are pending.",
-                &[(String::new(), pending.to_string())],
-            );
         }
-        let pulled = self.service.pulled_at.load(Relaxed) as f64 / 1000.0;
-        put(
-            "mcp_webhookd_last_pull_timestamp_seconds",
-            "gauge",
-            "When Odoo last pulled the feed; 0 = not since the start.",
-            &[(String::new(), pulled.to_string())],
-        );
-        typed(StatusCode::OK, "text/plain; version=0.0.4", text)
     }
 }
 

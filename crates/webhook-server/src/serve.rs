@@ -7,26 +7,27 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{
     BatchRequestConfig, Server, ServerConfig, middleware::rpc::RpcServiceBuilder, stop_channel,
 };
+use sd_notify::NotifyState;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use webhook_dispatch::{
-    Clock, Counters, Dispatcher, Options, SystemClock,
-    transport::{HttpTransport, NetworkPolicy},
-};
+use webhook_dispatch::{Clock, Counters, Dispatcher, Options, SystemClock};
 use webhook_log::{Log, medium};
-use webhook_model::{address::AddressPolicy, endpoint_url::UrlPolicy, limits};
+use webhook_model::limits;
 
 use crate::{
     config::Config,
     files::{self, DataDir},
     front::Front,
     knock,
+    live::{self, Live, LiveTransport},
     rpc::{self, Service, middleware::Guarded},
+    systemd,
 };
 
 /// Open connections; more wait to be accepted.
@@ -48,15 +49,24 @@ pub struct Sidecar {
     log: Log,
     front: Front,
     service: Arc<Service>,
-    dispatcher: Dispatcher<HttpTransport, SystemClock>,
+    dispatcher: Dispatcher<LiveTransport, SystemClock>,
 }
 
 impl Sidecar {
-    /// Opens the data directory and the log, and binds the listener.
+    /// Opens the data directory and the log, and binds the listener. A reload reads the tokens alone.
     ///
     /// # Errors
     /// What is in the way, with the remedy.
     pub async fn open(config: Config, data: DataDir) -> Result<Self> {
+        let same = config.clone();
+        Self::open_with(config, data, Box::new(move || Ok(same.clone()))).await
+    }
+
+    /// The same; a reload asks `source` for the configuration.
+    ///
+    /// # Errors
+    /// What is in the way, with the remedy.
+    pub async fn open_with(config: Config, data: DataDir, source: live::Source) -> Result<Self> {
         let opened = data.open(config.token_file.as_deref())?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -65,50 +75,42 @@ impl Sidecar {
         let (store, key) = (medium::File::new(data.store()), opened.key);
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await??;
         let clock = Arc::new(SystemClock);
-        let addresses = AddressPolicy { allow: config.allow_networks.clone() };
-        let url_policy = UrlPolicy {
-            allow_http: config.allow_http,
-            addresses: addresses.clone(),
-            own_port: address.port(),
-        };
-        let network = NetworkPolicy {
-            allow_http: config.allow_http,
-            addresses,
-            own_port: address.port(),
-            extra_ca_file: config.extra_ca_file.clone(),
-        };
+        let live = Live::new(config.clone(), data.clone(), opened.callers, address.port(), source)?;
+        let live = Arc::new(live);
         let counters = Arc::new(Counters::default());
         let service = Arc::new(Service {
             log: log.clone(),
             clock: Arc::clone(&clock),
-            url_policy,
+            live: Arc::clone(&live),
+            data: data.clone(),
+            counters: Arc::clone(&counters),
+            dispatcher_gone: Default::default(),
             retention: config.retention,
             version: env!("CARGO_PKG_VERSION"),
             started: Instant::now(),
             submitted: Default::default(),
             pulled_at: Default::default(),
+            pulled_to: Default::default(),
         });
         let dispatcher = Dispatcher::new(
             log.clone(),
-            HttpTransport::new(network)?,
+            LiveTransport(live),
             clock,
-            Arc::clone(&counters),
+            counters,
             Options { max_in_flight: config.max_in_flight },
         );
-        let front = Front::new(
-            Arc::clone(&service),
-            counters,
-            opened.tokens,
-            opened.admin_tokens,
-            address,
-            config.allowed_hosts.clone(),
-        );
+        let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
         Ok(Self { config, data, listener, address, log, front, service, dispatcher })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What a reload replaces.
+    pub fn live(&self) -> &Arc<Live> {
+        &self.service.live
     }
 
     /// The log.
@@ -125,14 +127,29 @@ impl Sidecar {
         tracing::info!(address = %self.address, data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
         let retention = tokio::spawn(retain(self.log.clone(), self.config.retention, stop.clone()));
-        let dispatcher = tokio::spawn(self.dispatcher.run(stop.clone()));
+        let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
+        let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
+        systemd::tell(NotifyState::Ready);
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
-        let _ = tokio::join!(dispatcher, knocker, retention);
+        let _ = tokio::join!(dispatcher, knocker, retention, watchdog);
         let log = self.log;
         tokio::task::spawn_blocking(move || log.close()).await?;
         let _ = std::fs::remove_file(self.data.address());
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// Runs the dispatcher, and says so when it ends although nobody stopped it.
+async fn dispatch(
+    dispatcher: Dispatcher<LiveTransport, SystemClock>,
+    service: Arc<Service>,
+    stop: CancellationToken,
+) {
+    let ran = std::panic::AssertUnwindSafe(dispatcher.run(stop.clone())).catch_unwind().await;
+    if ran.is_err() || !stop.is_cancelled() {
+        service.dispatcher_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+        tracing::error!("the dispatcher ended: nothing is sent until mcp-webhookd is restarted");
     }
 }
 

@@ -44,6 +44,29 @@ impl Tokens {
     }
 }
 
+/// A step of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rotation {
+    /// A new token comes first in the file; the newest one before stays, until Odoo has the new one.
+    Begin,
+    /// Only the newest token stays.
+    Finish,
+}
+
+/// Makes one step of a rotation in a token file.
+///
+/// # Errors
+/// The file could not be read or written.
+pub fn rotate(path: &Path, step: Rotation) -> Result<()> {
+    let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let newest = before.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let after = match step {
+        Rotation::Begin => format!("{}\n{newest}\n", random()?),
+        Rotation::Finish => format!("{newest}\n"),
+    };
+    crate::files::write_private(path, after.as_bytes())
+}
+
 /// Digests have one length, so that comparing them tells nothing about the token's.
 fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
@@ -63,6 +86,21 @@ pub fn random() -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rotation_keeps_the_old_token_until_it_is_finished() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let old = random().unwrap();
+        fs::write(&path, format!("{old}\n")).unwrap();
+        rotate(&path, Rotation::Begin).unwrap();
+        let tokens = Tokens::read(&path).unwrap();
+        let new = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
+        assert!(new != old && tokens.contains(&new) && tokens.contains(&old));
+        rotate(&path, Rotation::Finish).unwrap();
+        let tokens = Tokens::read(&path).unwrap();
+        assert!(tokens.contains(&new) && !tokens.contains(&old));
+    }
 
     #[test]
     fn every_line_is_valid_and_nothing_else() {

@@ -7,7 +7,7 @@ use webhook_model::{
 };
 
 use super::{
-    Answer, Service,
+    Answer, Caller, Service,
     error::{Kind, RpcError},
     fields::{self, Fields},
     wire::{self, Sample, WireAttempt},
@@ -99,7 +99,7 @@ fn read_place(value: &Value) -> Option<(u64, u32)> {
 }
 
 /// `delivery.changes`
-pub async fn changes(service: &Service, params: Option<&str>) -> Answer {
+pub async fn changes(service: &Service, caller: &Caller, params: Option<&str>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let after = fields.required("after", "a cursor, \"\" for the beginning", fields::string)?;
     let limit = super::limit(&mut fields)?;
@@ -116,7 +116,9 @@ pub async fn changes(service: &Service, params: Option<&str>) -> Answer {
             "after: the cursor is of another log; call subscription.sync and begin again with \"\"",
         ),
     })?;
-    service.pulled();
+    if !caller.is_admin {
+        service.pulled(&found.cursor);
+    }
     page.answer(&json!({"cursor": found.cursor, "more": found.more, "log_id": &*service.log.log_id()}))
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Wire shapes are mapped by hand to the model. Every method takes parameters by name and refuses what it does not know.
 
+pub mod admin;
 pub mod delivery;
 pub mod error;
 pub mod event;
@@ -18,19 +19,23 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use jsonrpsee::{RpcModule, types::ErrorObjectOwned};
+use jsonrpsee::{
+    RpcModule,
+    types::{ErrorCode, ErrorObjectOwned},
+};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
-use webhook_dispatch::{Clock, SystemClock};
+use webhook_dispatch::{Clock, Counters, SystemClock};
 use webhook_log::Log;
-use webhook_model::{EventId, Invalid, Millis, endpoint_url::UrlPolicy, limits};
+use webhook_model::{EventId, Invalid, Millis, limits};
 
 use self::{error::RpcError, fields::Fields};
+use crate::{files::DataDir, live::Live};
 
 /// What a method answers.
 pub type Answer = Result<Json, RpcError>;
@@ -66,8 +71,14 @@ pub struct Service {
     pub log: Log,
     /// The time.
     pub clock: Arc<SystemClock>,
-    /// Which URLs are allowed.
-    pub url_policy: UrlPolicy,
+    /// What a reload replaces.
+    pub live: Arc<Live>,
+    /// Where the files are.
+    pub data: DataDir,
+    /// What the dispatcher counts.
+    pub counters: Arc<Counters>,
+    /// The dispatcher ended although nobody stopped it.
+    pub dispatcher_gone: AtomicBool,
     /// For how long ids are remembered.
     pub retention: Duration,
     /// This program's version.
@@ -78,6 +89,8 @@ pub struct Service {
     pub submitted: [AtomicU64; 3],
     /// When Odoo last pulled the feed, in ms; 0 = never.
     pub pulled_at: AtomicU64,
+    /// The change of the feed up to which Odoo has pulled.
+    pub pulled_to: AtomicU64,
 }
 
 impl Service {
@@ -107,8 +120,17 @@ impl Service {
         }
     }
 
-    fn pulled(&self) {
+    /// Odoo pulled the feed up to `cursor`.
+    fn pulled(&self, cursor: &str) {
+        let change = cursor.rsplit(':').next().and_then(|text| text.parse().ok()).unwrap_or(0);
+        self.pulled_to.store(change, Relaxed);
         self.pulled_at.store(self.now().0, Relaxed);
+    }
+
+    /// Changes of the feed that Odoo has not pulled; `None` when it has not pulled since the start.
+    pub fn pull_lag(&self) -> Option<u64> {
+        let has_pulled = self.pulled_at.load(Relaxed) > 0;
+        has_pulled.then(|| self.log.feed().borrow().saturating_sub(self.pulled_to.load(Relaxed)))
     }
 }
 
@@ -121,37 +143,50 @@ pub struct Caller {
     pub database: Option<String>,
 }
 
-/// Whether a method is closed to databases that are not attached.
+/// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fence {
+enum Access {
+    /// Whoever has a token.
     Open,
-    Closed,
+    /// Those that speak for the attached database, and the administration.
+    Fenced,
+    /// The administration alone; to others the method does not exist.
+    Admin,
 }
 
-/// Every method, and whether it is fenced. `rpc.discover` describes the same names (a test holds them together).
-const METHODS: &[(&str, Fence)] = &[
-    ("subscription.create", Fence::Closed),
-    ("subscription.get", Fence::Open),
-    ("subscription.list", Fence::Open),
-    ("subscription.update", Fence::Closed),
-    ("subscription.delete", Fence::Closed),
-    ("subscription.sync", Fence::Closed),
-    ("event.submit", Fence::Closed),
-    ("delivery.get", Fence::Open),
-    ("delivery.list", Fence::Open),
-    ("delivery.changes", Fence::Open),
-    ("delivery.redeliver", Fence::Closed),
-    ("delivery.redeliver_many", Fence::Closed),
-    ("delivery.test", Fence::Closed),
-    ("template.preview", Fence::Open),
-    ("system.attach", Fence::Open),
-    ("system.info", Fence::Open),
-    ("rpc.discover", Fence::Open),
+/// Every method, and who may call it. `rpc.discover` describes the same names (a test holds them together).
+const METHODS: &[(&str, Access)] = &[
+    ("subscription.create", Access::Fenced),
+    ("subscription.get", Access::Open),
+    ("subscription.list", Access::Open),
+    ("subscription.update", Access::Fenced),
+    ("subscription.delete", Access::Fenced),
+    ("subscription.sync", Access::Fenced),
+    ("event.submit", Access::Fenced),
+    ("delivery.get", Access::Open),
+    ("delivery.list", Access::Open),
+    ("delivery.changes", Access::Open),
+    ("delivery.redeliver", Access::Fenced),
+    ("delivery.redeliver_many", Access::Fenced),
+    ("delivery.test", Access::Fenced),
+    ("template.preview", Access::Open),
+    ("system.attach", Access::Open),
+    ("system.info", Access::Open),
+    ("rpc.discover", Access::Open),
+    ("admin.status", Access::Admin),
+    ("admin.reload", Access::Admin),
+    ("admin.rotate_token", Access::Admin),
+    ("admin.verify", Access::Admin),
 ];
 
 type Called<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-fn call<'a>(method: &'static str, service: &'a Service, params: Option<&'a str>) -> Called<'a> {
+fn call<'a>(
+    method: &'static str,
+    service: &'a Service,
+    caller: &'a Caller,
+    params: Option<&'a str>,
+) -> Called<'a> {
     match method {
         "subscription.create" => Box::pin(subscription::create(service, params)),
         "subscription.get" => Box::pin(subscription::get(service, params)),
@@ -162,14 +197,18 @@ fn call<'a>(method: &'static str, service: &'a Service, params: Option<&'a str>)
         "event.submit" => Box::pin(event::submit(service, params)),
         "delivery.get" => Box::pin(delivery::get(service, params)),
         "delivery.list" => Box::pin(delivery::list(service, params)),
-        "delivery.changes" => Box::pin(delivery::changes(service, params)),
+        "delivery.changes" => Box::pin(delivery::changes(service, caller, params)),
         "delivery.redeliver" => Box::pin(delivery::redeliver(service, params)),
         "delivery.redeliver_many" => Box::pin(delivery::redeliver_many(service, params)),
         "delivery.test" => Box::pin(delivery::test(service, params)),
         "template.preview" => Box::pin(template::preview(service, params)),
         "system.attach" => Box::pin(system::attach(service, params)),
         "system.info" => Box::pin(system::info(service, params)),
-        _ => Box::pin(openrpc::discover(service, params)),
+        "admin.status" => Box::pin(admin::status(service, params)),
+        "admin.reload" => Box::pin(admin::reload(service, params)),
+        "admin.rotate_token" => Box::pin(admin::rotate_token(service, params)),
+        "admin.verify" => Box::pin(admin::verify(service, params)),
+        _ => Box::pin(openrpc::discover(service, caller, params)),
     }
 }
 
@@ -179,15 +218,19 @@ fn call<'a>(method: &'static str, service: &'a Service, params: Option<&'a str>)
 /// Never: the names in the table are distinct.
 pub fn module(service: Arc<Service>) -> RpcModule<Arc<Service>> {
     let mut module = RpcModule::from_arc(Arc::new(service));
-    for (method, fence) in METHODS {
+    for (method, access) in METHODS {
         let registered =
             module.register_async_method(method, move |params, service, extensions| async move {
-                let admin = Caller { is_admin: false, database: None };
-                let caller = extensions.get::<Caller>().unwrap_or(&admin);
-                if *fence == Fence::Closed && !caller.is_admin {
-                    system::check_fence(&service, caller.database.as_deref())?;
+                let nobody = Caller { is_admin: false, database: None };
+                let caller = extensions.get::<Caller>().unwrap_or(&nobody);
+                match access {
+                    Access::Admin if !caller.is_admin => return Err(ErrorCode::MethodNotFound.into()),
+                    Access::Fenced if !caller.is_admin => {
+                        system::check_fence(&service, caller.database.as_deref())?;
+                    }
+                    _ => {}
                 }
-                call(method, &service, params.as_str()).await.map_err(ErrorObjectOwned::from)
+                call(method, &service, caller, params.as_str()).await.map_err(ErrorObjectOwned::from)
             });
         registered.expect("method names are distinct");
     }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Service, error::Kind, fields::Fields};
+use super::{Answer, Caller, Service, error::Kind, fields::Fields};
 
 /// A parameter: its name (with `?` where it may be absent) and its JSON type.
 type Param = (&'static str, &'static str);
@@ -91,6 +91,20 @@ const METHODS: &[(&str, &str, &[Param], &str)] = &[
     ),
     ("system.info", "Version, identity, backlog.", &[], "{version, log_id, uptime_s, pending}"),
     ("rpc.discover", "This document.", &[], "an OpenRPC document"),
+    (
+        "admin.status",
+        "How the sidecar is: backlog, counts, what is in the way.",
+        &[],
+        "{version, log_id, uptime_s, reasons, database, backlog, attempts, ...}",
+    ),
+    ("admin.reload", "Reads tokens, [network] and log level again.", &[], "{message}"),
+    (
+        "admin.rotate_token",
+        "Makes a new token for the addon beside the old one; with finish, ends the old one instead.",
+        &[("finish?", "boolean")],
+        "{file}",
+    ),
+    ("admin.verify", "The whole check of the log.", &[], "{faults, events, attempts}"),
 ];
 
 const SUBSCRIPTION: &[Param] = &[
@@ -110,14 +124,15 @@ const SUBSCRIPTION: &[Param] = &[
     ("max_attempts?", "integer"),
 ];
 
-/// `rpc.discover`
-pub async fn discover(service: &Service, params: Option<&str>) -> Answer {
+/// `rpc.discover`: what this caller may call.
+pub async fn discover(service: &Service, caller: &Caller, params: Option<&str>) -> Answer {
     Fields::parse(params)?.finish()?;
-    Ok(document(service.version).into())
+    Ok(document(service.version, caller.is_admin).into())
 }
 
-fn document(version: &str) -> Value {
-    let methods: Vec<Value> = METHODS.iter().map(method).collect();
+fn document(version: &str, is_admin: bool) -> Value {
+    let visible = METHODS.iter().filter(|(name, ..)| is_admin || !name.starts_with("admin."));
+    let methods: Vec<Value> = visible.map(method).collect();
     json!({
         "openrpc": "1.3.2",
         "info": {"title": "mcp-webhookd", "version": version},
@@ -154,6 +169,8 @@ mod tests {
         let described: Vec<&str> = METHODS.iter().map(|(name, ..)| *name).collect();
         let served: Vec<&str> = super::super::METHODS.iter().map(|(name, _)| *name).collect();
         assert_eq!(described, served);
-        assert_eq!(document("1")["methods"].as_array().unwrap().len(), served.len());
+        assert_eq!(document("1", true)["methods"].as_array().unwrap().len(), served.len());
+        let text = document("1", false).to_string();
+        assert!(!text.contains("admin."), "the addon's token does not see the administration");
     }
 }

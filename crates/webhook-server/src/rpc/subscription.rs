@@ -203,7 +203,7 @@ fn required_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
 pub async fn create(service: &Service, params: Option<&str>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
-    let change = Change::read(&mut fields, &service.url_policy)?;
+    let change = Change::read(&mut fields, &service.live.url_policy())?;
     fields.finish()?;
     let wanted = change.into_new(id)?;
     let stored = service.log.change_subscriptions(move |set| match set.get(id) {
@@ -256,7 +256,7 @@ pub async fn list(service: &Service, params: Option<&str>) -> Answer {
 pub async fn update(service: &Service, params: Option<&str>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
-    let change = Change::read(&mut fields, &service.url_policy)?;
+    let change = Change::read(&mut fields, &service.live.url_policy())?;
     fields.finish()?;
     let stored = service.log.change_subscriptions(move |set| {
         let old = set.get(id).ok_or_else(|| RpcError::not_found("id", "subscription"))?;
@@ -292,7 +292,7 @@ pub async fn sync(service: &Service, params: Option<&str>) -> Answer {
     let entries: Vec<Entry> = call
         .subscriptions
         .iter()
-        .map(|text| read_entry(text.get(), &service.url_policy, &mut seen))
+        .map(|text| read_entry(text.get(), &service.live.url_policy(), &mut seen))
         .collect();
     let answer = service.log.change_subscriptions(move |set| apply_sync(set, entries)).await?;
     Ok(answer.into())

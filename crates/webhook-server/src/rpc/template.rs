@@ -1,17 +1,18 @@
 //! `template.preview`: what a template would make of an event, without sending anything.
 
-use serde_json::json;
-use webhook_dispatch::template::Template;
-use webhook_model::{Dialect, EventKind, Failure, Invalid, InvalidKind};
+use serde_json::{Value, json};
+use webhook_dispatch::{Clock, SystemClock, template::Template};
+use webhook_model::{Dialect, EventId, EventKind, Failure, Invalid, InvalidKind};
 
 use super::{
     Answer, Service,
+    error::RpcError,
     fields::Fields,
     wire::{self, Sample},
 };
 
 /// `template.preview`
-pub async fn preview(service: &Service, params: Option<&str>) -> Answer {
+pub async fn preview(_: &Service, params: Option<&str>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let template = fields.required("payload_template", "a JSON value", |value| Some(value.clone()))?;
     let event = fields.take("event").unwrap_or_else(|| json!({}));
@@ -19,25 +20,32 @@ pub async fn preview(service: &Service, params: Option<&str>) -> Answer {
         .optional("dialect", "auto, plain, slack, discord or teams", |value| Dialect::parse(value.as_str()?))?
         .unwrap_or(Dialect::Auto);
     fields.finish()?;
+    Ok(json!({"payload": render(&template, event, dialect)?}).into())
+}
+
+/// The payload that a template makes of an event; fields that the event leaves out get sample values.
+///
+/// # Errors
+/// The template or the event is refused; see [`RpcError`].
+pub fn render(template: &Value, event: Value, dialect: Dialect) -> Result<String, RpcError> {
     let sample = Sample {
-        id: service.new_id(),
+        id: EventId::from_u128(uuid::Uuid::now_v7().as_u128()),
         subscription_id: None,
         model: "res.partner".to_owned(),
         kind: EventKind::Write,
-        now: service.now(),
+        now: SystemClock.now(),
     };
     let event = wire::event(event, Some(sample))?.event;
-    let payload = if template.is_null() {
-        String::from_utf8_lossy(&event.body()).into_owned()
-    } else {
-        let compiled = Template::compile(&template, dialect, None)?;
-        compiled.render(&json!(event)).map_err(|error| {
-            let kind = match error.failure {
-                Failure::PayloadTooLarge => InvalidKind::PayloadTooLarge,
-                _ => InvalidKind::Template,
-            };
-            Invalid::new(kind, "payload_template", error.to_string())
-        })?
-    };
-    Ok(json!({"payload": payload}).into())
+    if template.is_null() {
+        return Ok(String::from_utf8_lossy(&event.body()).into_owned());
+    }
+    let compiled = Template::compile(template, dialect, None)?;
+    let rendered = compiled.render(&json!(event)).map_err(|error| {
+        let kind = match error.failure {
+            Failure::PayloadTooLarge => InvalidKind::PayloadTooLarge,
+            _ => InvalidKind::Template,
+        };
+        Invalid::new(kind, "payload_template", error.to_string())
+    })?;
+    Ok(rendered)
 }

@@ -1,0 +1,76 @@
+//! `serve`: the daemon, its signals and its log lines.
+
+use anyhow::{Context, Result, anyhow};
+use sd_notify::NotifyState;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+
+use super::Global;
+use crate::{
+    config::{Config, LogFormat},
+    files::DataDir,
+    live::Live,
+    serve::Sidecar,
+    systemd,
+};
+
+type Level = reload::Handle<EnvFilter, tracing_subscriber::Registry>;
+
+/// Runs the sidecar until SIGTERM or Ctrl-C.
+pub fn run(global: Global, config: Config) -> Result<()> {
+    let level = start_logging(&config);
+    let data = DataDir::choose(config.data_dir.clone())?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
+    let source = move || {
+        let config = super::configure(&global).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow!("the configuration has faults, the old one stays: {}", lines.join("; "))
+        })?;
+        level.reload(filter(&config)).context("change the log level")?;
+        Ok(config)
+    };
+    runtime.block_on(async {
+        let sidecar = Sidecar::open_with(config, data, Box::new(source)).await?;
+        let stop = CancellationToken::new();
+        let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
+        let signals = (signal(signals.0)?, signal(signals.1)?, signal(signals.2)?);
+        tokio::spawn(hear(signals, sidecar.live().clone(), stop.clone()));
+        sidecar.run(stop).await
+    })
+}
+
+async fn hear(signals: (Signal, Signal, Signal), live: std::sync::Arc<Live>, stop: CancellationToken) {
+    let (mut term, mut int, mut hup) = signals;
+    loop {
+        tokio::select! {
+            _ = term.recv() => break,
+            _ = int.recv() => break,
+            _ = hup.recv() => match live.reload() {
+                Ok(done) => tracing::info!("reloaded: {done}"),
+                Err(error) => tracing::error!("not reloaded: {error:#}"),
+            },
+        }
+    }
+    systemd::tell(NotifyState::Stopping);
+    tracing::info!("stopping: attempts under way may finish");
+    stop.cancel();
+}
+
+/// `RUST_LOG` goes before the configuration.
+fn filter(config: &Config) -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log_level))
+}
+
+fn start_logging(config: &Config) -> Level {
+    let (filter, level) = reload::Layer::new(filter(config));
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => registry.with(lines).init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
+    }
+    level
+}

@@ -1,0 +1,75 @@
+//! `verify`: the whole check of the delivery log, with a progress bar; of a running sidecar through the sidecar.
+
+use std::io::IsTerminal;
+
+use anyhow::{Result, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use webhook_log::{Log, medium};
+
+use super::{Trouble, client::Client};
+use crate::{config::Config, files::DataDir};
+
+/// Verifies it.
+pub fn run(config: &Config) -> Result<()> {
+    let data = DataDir::choose(config.data_dir.clone())?;
+    if !data.store().exists() {
+        bail!("there is no delivery log in {}; give --data-dir DIR", data.path().display());
+    }
+    let opened = data.open(config.token_file.as_deref())?;
+    match Log::open(medium::File::new(data.store()), opened.key) {
+        Ok(log) => {
+            let (faults, events, attempts) = look(&log)?;
+            log.close();
+            judge(&faults, events, attempts)
+        }
+        Err(medium::OpenError::Locked) => super::block_on(ask(config)),
+        Err(error) => Err(Trouble::Unsound(error.to_string()).into()),
+    }
+}
+
+fn look(log: &Log) -> Result<(Vec<String>, u64, u64)> {
+    Ok(log.read(|snapshot| {
+        let (events, attempts) = snapshot.size()?;
+        let bar = progress(events);
+        let faults = snapshot.check_with(|looked_at| bar.set_position(looked_at))?;
+        bar.finish_and_clear();
+        Ok((faults, events, attempts))
+    })?)
+}
+
+/// Seen on a terminal only.
+fn progress(events: u64) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} events, {eta} left");
+    ProgressBar::new(events).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// The sidecar runs, so it looks itself.
+async fn ask(config: &Config) -> Result<()> {
+    eprintln!(
+        "mcp-webhookd: the sidecar is running and looks itself; this takes about a second per 100,000 events"
+    );
+    let found = Client::new(config)?.call("admin.verify", json!({})).await?;
+    let faults: Vec<String> = found["faults"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    judge(&faults, found["events"].as_u64().unwrap_or(0), found["attempts"].as_u64().unwrap_or(0))
+}
+
+fn judge(faults: &[String], events: u64, attempts: u64) -> Result<()> {
+    if faults.is_empty() {
+        eprintln!("mcp-webhookd: the delivery log is sound: {events} events, {attempts} attempts");
+        return Ok(());
+    }
+    faults.iter().for_each(|fault| eprintln!("mcp-webhookd: {fault}"));
+    let count = faults.len();
+    Err(Trouble::Unsound(format!("the delivery log has {count} faults; restore a backup, or report them"))
+        .into())
+}

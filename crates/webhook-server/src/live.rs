@@ -1,0 +1,166 @@
+//! What a reload replaces while everything else goes on: tokens, and the networks that are open.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use anyhow::Result;
+use webhook_dispatch::transport::{Exchange, HttpTransport, NetworkPolicy, Request, Transport};
+use webhook_model::{address::AddressPolicy, endpoint_url::UrlPolicy};
+
+use crate::{
+    config::Config,
+    files::DataDir,
+    token::{self, Rotation, Tokens},
+};
+
+/// Reads the configuration anew.
+pub type Source = Box<dyn Fn() -> Result<Config> + Send + Sync>;
+
+/// A value that is replaced as a whole; whoever holds the old one goes on with it.
+#[derive(Debug)]
+struct Swap<T>(RwLock<Arc<T>>);
+
+impl<T> Swap<T> {
+    fn new(value: T) -> Self {
+        Self(RwLock::new(Arc::new(value)))
+    }
+
+    fn get(&self) -> Arc<T> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put(&self, value: T) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
+    }
+}
+
+/// Who may call.
+#[derive(Debug)]
+pub struct Callers {
+    /// The addon.
+    pub addon: Tokens,
+    /// The sidecar's own commands.
+    pub admin: Tokens,
+}
+
+/// The replaceable parts of a running sidecar.
+pub struct Live {
+    started_with: Config,
+    data: DataDir,
+    own_port: u16,
+    source: Source,
+    callers: Swap<Callers>,
+    url_policy: Swap<UrlPolicy>,
+    transport: Swap<HttpTransport>,
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Live").field("callers", &self.callers).finish_non_exhaustive()
+    }
+}
+
+impl Live {
+    /// What `config` says, until a reload.
+    ///
+    /// # Errors
+    /// The HTTPS client could not be made.
+    pub fn new(
+        config: Config,
+        data: DataDir,
+        callers: Callers,
+        own_port: u16,
+        source: Source,
+    ) -> Result<Self> {
+        Ok(Self {
+            callers: Swap::new(callers),
+            url_policy: Swap::new(url_policy(&config, own_port)),
+            transport: Swap::new(HttpTransport::new(network_policy(&config, own_port))?),
+            started_with: config,
+            data,
+            own_port,
+            source,
+        })
+    }
+
+    /// Who may call.
+    pub fn callers(&self) -> Arc<Callers> {
+        self.callers.get()
+    }
+
+    /// Which URLs are allowed.
+    pub fn url_policy(&self) -> Arc<UrlPolicy> {
+        self.url_policy.get()
+    }
+
+    /// Reads configuration and tokens again. All of it holds from now on, or, on an error, nothing does.
+    /// Answers a sentence for the operator.
+    ///
+    /// # Errors
+    /// What is wrong with the new configuration or the token files.
+    pub fn reload(&self) -> Result<&'static str> {
+        let config = (self.source)()?;
+        let callers = self.data.callers(config.token_file.as_deref())?;
+        let transport = HttpTransport::new(network_policy(&config, self.own_port))?;
+        let url_policy = url_policy(&config, self.own_port);
+        self.callers.put(callers);
+        self.transport.put(transport);
+        self.url_policy.put(url_policy);
+        let reloadable = |config: Config| Config {
+            token_file: None,
+            allow_http: false,
+            allow_networks: Vec::new(),
+            extra_ca_file: None,
+            log_level: String::new(),
+            ..config
+        };
+        if reloadable(config) == reloadable(self.started_with.clone()) {
+            Ok("tokens, [network] and log level are those of the files now")
+        } else {
+            Ok(
+                "tokens, [network] and log level are those of the files now; other changed keys need a restart",
+            )
+        }
+    }
+
+    /// Makes one step of a rotation of the addon's token, which holds from now on. Answers the file.
+    ///
+    /// # Errors
+    /// The file could not be read or written.
+    pub fn rotate_token(&self, step: Rotation) -> Result<std::path::PathBuf> {
+        let config = (self.source)()?;
+        let file = self.data.token_file(config.token_file.as_deref());
+        token::rotate(&file, step)?;
+        self.callers.put(self.data.callers(config.token_file.as_deref())?);
+        Ok(file)
+    }
+}
+
+fn addresses(config: &Config) -> AddressPolicy {
+    AddressPolicy { allow: config.allow_networks.clone() }
+}
+
+/// Which URLs are allowed.
+pub fn url_policy(config: &Config, own_port: u16) -> UrlPolicy {
+    UrlPolicy { allow_http: config.allow_http, addresses: addresses(config), own_port }
+}
+
+/// What attempts go through.
+pub fn network_policy(config: &Config, own_port: u16) -> NetworkPolicy {
+    NetworkPolicy {
+        allow_http: config.allow_http,
+        addresses: addresses(config),
+        own_port,
+        extra_ca_file: config.extra_ca_file.clone(),
+    }
+}
+
+/// The transport of the newest configuration. An attempt under way ends with the one it began with.
+#[derive(Debug, Clone)]
+pub struct LiveTransport(pub Arc<Live>);
+
+impl Transport for LiveTransport {
+    async fn send(&self, request: Request) -> Exchange {
+        let transport = self.0.transport.get();
+        transport.send(request).await
+    }
+}

@@ -1,0 +1,114 @@
+//! `/metrics`, in Prometheus' text format 0.0.4. Labels are bounded: words of the contract, never a host or an id.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{Display, Write},
+    sync::atomic::Ordering::Relaxed,
+};
+
+use webhook_dispatch::Counters;
+use webhook_log::{Backlog, Distribution, Health, Waiting};
+use webhook_model::Failure;
+
+use crate::{health, rpc::Service};
+
+/// What became of submitted events, in the order of [`Service::submitted`].
+pub const SUBMITTED: [&str; 3] = ["accepted", "duplicate", "rejected"];
+
+/// A page in the making.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP mcp_webhookd_{name} {help}\n# TYPE mcp_webhookd_{name} {kind}");
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        let _ = writeln!(self.0, "mcp_webhookd_{name}{labels} {value}");
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.head(name, "gauge", help);
+        self.sample(name, "", value);
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, found: &Distribution) {
+        self.head(name, "histogram", help);
+        for (bound, count) in &found.buckets {
+            self.sample(name, &format!("_bucket{{le=\"{}\"}}", *bound as f64 / 1000.0), count);
+        }
+        self.sample(name, "_bucket{le=\"+Inf\"}", found.count);
+        self.sample(name, "_sum", found.seconds);
+        self.sample(name, "_count", found.count);
+    }
+}
+
+/// The page. Looks at the log, so it may take a while; not for a thread that must not block.
+pub fn render(service: &Service, counters: &Counters) -> String {
+    let mut page = Page::default();
+    page.head("build_info", "gauge", "Always 1; the label is the version.");
+    page.sample("build_info", &format!("{{version=\"{}\"}}", service.version), 1);
+    page.gauge("uptime_seconds", "Since the start.", service.started.elapsed().as_secs());
+    page.head("events_submitted_total", "counter", "Events submitted, by what became of them.");
+    for (word, count) in SUBMITTED.iter().zip(&service.submitted) {
+        page.sample("events_submitted_total", &format!("{{status=\"{word}\"}}"), count.load(Relaxed));
+    }
+    page.head("attempts_total", "counter", "Attempts that ended, by outcome: success, or the kind of error.");
+    for (outcome, count) in outcomes(counters) {
+        page.sample("attempts_total", &format!("{{outcome=\"{outcome}\"}}"), count);
+    }
+    page.histogram("request_seconds", "How long requests to endpoints took.", &counters.latency());
+    page.histogram("commit_seconds", "How long commits took, fsync included.", &service.log.commits());
+    let ready = u8::from(*service.log.health().borrow() == Health::Ready);
+    page.gauge("store_ready", "1 while the delivery log works.", ready);
+    if let Ok(found) = std::fs::metadata(service.data.store()) {
+        page.gauge("store_bytes", "Size of the delivery log's file.", found.len());
+    }
+    if let Ok(free) = health::free_bytes(service.data.path()) {
+        page.gauge("disk_free_bytes", "Free space where the delivery log is.", free);
+    }
+    backlog(&mut page, service);
+    let pulled = service.pulled_at.load(Relaxed) as f64 / 1000.0;
+    page.gauge(
+        "last_pull_timestamp_seconds",
+        "When Odoo last pulled the feed; 0 = not since the start.",
+        pulled,
+    );
+    if let Some(lag) = service.pull_lag() {
+        page.gauge("pull_lag_changes", "Changes of the feed that Odoo has not pulled yet.", lag);
+    }
+    page.0
+}
+
+/// Attempts by outcome, every outcome named.
+pub fn outcomes(counters: &Counters) -> impl Iterator<Item = (&'static str, u64)> {
+    let failed = Failure::ALL.iter().map(|kind| (kind.as_str(), counters.failed(*kind)));
+    std::iter::once(("success", counters.succeeded())).chain(failed)
+}
+
+/// The backlog by state, every state named.
+pub fn backlog_by_state(service: &Service) -> Option<BTreeMap<Waiting, Backlog>> {
+    let set = service.log.subscriptions();
+    let is_paused = |id| set.get(id).is_some_and(|subscription| subscription.paused);
+    let mut found = service.log.read(|snapshot| snapshot.backlog(service.now(), is_paused)).ok()?;
+    for state in Waiting::ALL {
+        found.entry(state).or_default();
+    }
+    Some(found)
+}
+
+fn backlog(page: &mut Page, service: &Service) {
+    let Some(states) = backlog_by_state(service) else { return };
+    page.gauge("pending", "Deliveries that are pending.", states.values().map(|s| s.count).sum::<u64>());
+    page.head("backlog", "gauge", "Pending deliveries by what they wait for: due, retry, paused.");
+    for (state, found) in &states {
+        page.sample("backlog", &format!("{{state=\"{}\"}}", state.as_str()), found.count);
+    }
+    page.head("backlog_oldest_seconds", "gauge", "Age of the oldest pending delivery; 0 = there is none.");
+    let now = service.now();
+    for (state, found) in &states {
+        let age = found.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
+        page.sample("backlog_oldest_seconds", &format!("{{state=\"{}\"}}", state.as_str()), age);
+    }
+}
