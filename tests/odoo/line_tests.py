@@ -2,6 +2,7 @@
 """Runs the tests of the line with the environment that they need. Usage: line_tests.py [FILTER as for pytest -k]"""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,13 @@ def main():
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([str(part) for part in command], env=environment, check=False, stdout=subprocess.PIPE, text=True)
     print(done.stdout, end="")
+    if len(sys.argv) == 1 and not done.returncode:
+        passed = re.findall(r"^PASSED (\S+)", done.stdout, re.MULTILINE)
+        faults = cache.below_floor(line=len(passed), screens=sum("test_screens" in name for name in passed))
+        for fault in faults:
+            cache.say(f"FAULT: {fault}")
+        if faults:
+            return 1
     if " skipped" in done.stdout.rsplit("\n", 2)[-2]:
         cache.say("FAULT: a test was skipped; a skipped test is not passed")
         return 1

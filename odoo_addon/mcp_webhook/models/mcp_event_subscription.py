@@ -12,6 +12,8 @@ from .. import validation
 MANAGER = "mcp_webhook.group_manager"
 AUTOMATIC_NAME = re.compile(r"[a-z0-9_.]+ (create|write|unlink|all)")
 
+WRITE_ONLY = frozenset({"webhook_secret", "webhook_headers"})
+
 # Kept by the program: refused over RPC in create and write, also as a default.
 KEPT_FIELDS = frozenset(
     {
@@ -125,7 +127,7 @@ class McpEventSubscription(models.Model):
         help="A write fires only when one of these fields has another value than "
         "before. Empty: every write fires.",
     )
-    watched_field_names = fields.Char(readonly=True)
+    watched_field_names = fields.Char(readonly=True, copy=False)
     enrich_fields = fields.Text(
         "Fields to Send",
         tracking=True,
@@ -338,6 +340,7 @@ class McpEventSubscription(models.Model):
         cleaned = self.with_env(self.env(context=context))
         subscriptions = super(McpEventSubscription, cleaned).create(vals_list)
         subscriptions._remember_watched_names()
+        subscriptions._forget_typed_secrets()
         return subscriptions.with_env(self.env)
 
     def write(self, vals):
@@ -357,6 +360,8 @@ class McpEventSubscription(models.Model):
             result &= super(McpEventSubscription, moved).write({**forget, **vals})
         if "watched_field_ids" in vals:
             self._remember_watched_names()
+        if not WRITE_ONLY.isdisjoint(vals):
+            self._forget_typed_secrets()
         self._log_hidden_changes(vals)
         return result
 
@@ -366,6 +371,10 @@ class McpEventSubscription(models.Model):
             if "name" not in (default or {}):
                 vals["name"] = self.env._("%s (copy)", subscription.name)
         return result
+
+    def _forget_typed_secrets(self):
+        """The cache keeps what was just written; the answer to a save must not."""
+        self.invalidate_recordset(WRITE_ONLY)
 
     def _refuse_kept(self, vals):
         kept = KEPT_FIELDS.intersection(vals)

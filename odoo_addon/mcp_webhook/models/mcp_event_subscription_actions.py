@@ -9,7 +9,7 @@ from odoo.fields import Domain
 
 from .. import payload, validation
 from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
-from .mcp_webhook_outbox import own_environment
+from .mcp_webhook_outbox import in_own_transaction, own_environment
 
 
 class McpEventSubscription(models.Model):
@@ -68,9 +68,20 @@ class McpEventSubscription(models.Model):
         self.sudo().write({"failure_count": 0})
 
     def action_approve(self):
-        """What an AI subscribed for a user may leave from now on."""
+        """What an AI subscribed for a user may leave from now on.
+
+        :raise UserError: it is not any more what the manager has seen
+        """
         self.check_access("write")
+        seen = self.env.context.get("mcp_webhook_seen")
         waiting = self.filtered(lambda s: s.approval == "waiting")
+        if seen and any(s.content_digest != seen for s in waiting):
+            raise UserError(
+                self.env._(
+                    "It was changed while you looked at it. Nothing is approved: reload "
+                    "the page, look again, then approve."
+                )
+            )
         waiting.sudo().write({"approval": "approved"})
 
     def action_remove_secret(self):
@@ -138,6 +149,7 @@ class McpEventSubscription(models.Model):
                 access._introduce(client)
                 self._bring_up_to_date(client)
                 client.test(self.uuid, event)
+            self._note_test(event)
         except SidecarUnreachable as error:
             raise UserError(
                 self.env._("No test was sent. %(reason)s", reason=error.reason)
@@ -159,6 +171,15 @@ class McpEventSubscription(models.Model):
             refusal = subscription.sync_error
         if refusal:
             raise UserError(refusal)
+
+    def _note_test(self, event):
+        """Its row tells the record from the start: the sidecar's feed does not."""
+
+        def note(env):
+            env["mcp.webhook.mirror"]._lock()
+            env["mcp.webhook.delivery"]._note_test(env[self._name].browse(self.id), event)
+
+        in_own_transaction(self.pool, note)
 
     def _check_can_test(self):
         if not self.webhook_url:

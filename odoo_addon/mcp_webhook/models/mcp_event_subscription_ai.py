@@ -5,9 +5,10 @@ Errors are written to be acted on: they begin with the parameter's name, say wha
 expected, and give an example. On an error nothing is stored.
 """
 
+import hashlib
 import json
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
 from .. import validation
@@ -23,11 +24,55 @@ PARAMETERS = (
     "enrich_fields",
 )
 CONNECTION = "subscribe_events"
+# What a manager approves: a change of these is a change of what leaves, or where to.
+DECISIVE_FIELDS = frozenset(
+    {
+        "company_id",
+        "dialect",
+        "domain",
+        "enrich_fields",
+        "event_type",
+        "headers_value",
+        "model_name",
+        "payload_template",
+        "user_id",
+        "watched_field_ids",
+        "webhook_url",
+    }
+)
 KEPT_CONTEXT = ("lang", "tz", "allowed_company_ids")
 
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    content_digest = fields.Char(compute="_compute_content_digest")
+    approval_request = fields.Char(compute="_compute_approval_request")
+
+    def _compute_approval_request(self):
+        for subscription in self:
+            subscription.approval_request = subscription.approval == "waiting" and (
+                self.env._(
+                    "%(user)s wants these events sent to %(host)s, which is not among the "
+                    "allowed hosts. Nothing is sent until you approve. Look at the filter, "
+                    "the address and the preview below: that is what would leave.",
+                    user=subscription.user_id.name,
+                    host=subscription.endpoint_host,
+                )
+            )
+
+    def _compute_content_digest(self):
+        """What an approval is for: everything that decides what leaves, and where to."""
+        for subscription in self:
+            subscription.content_digest = subscription._digest()
+
+    def _digest(self):
+        self.ensure_one()
+        stored = self.sudo()
+        names = sorted(DECISIVE_FIELDS)
+        values = [stored[name] for name in names]
+        plain = [v.ids if isinstance(v, models.BaseModel) else v for v in values]
+        return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
     # -- the three calls ---------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class McpEventSubscription(models.Model):
             return False
         return self.env._(
             "The sidecar has not served us since %(since)s. %(reason)s "
-            "%(count)s events wait in Odoo; none is lost.",
+            "Events that wait in Odoo: %(count)s; none is lost.",
             since=format_datetime(self.env, status["unreachable_since"]),
             reason=status["trouble"] or "",
             count=self.env["mcp.webhook.outbox"].sudo().search_count([]),

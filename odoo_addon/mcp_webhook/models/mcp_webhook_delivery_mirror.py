@@ -59,6 +59,22 @@ class McpWebhookDelivery(models.Model):
             touched |= row
         return touched
 
+    @api.model
+    def _note_test(self, subscription, event):
+        """The row of a test that was just submitted, made or completed."""
+        values = {
+            "event_type": event["event_type"],
+            "record_ids": event["record_ids"],
+            "user_id": event["user_id"],
+        }
+        row = self.search([("event_uuid", "=", event["id"])])
+        if row:
+            row.write(values)
+            return
+        values.update(self._subscription_values(subscription))
+        row = self.create({**values, "event_uuid": event["id"], "trigger": "test"})
+        self._mirror_badges(row)
+
     def _known_rows(self, event_uuids):
         """`{event uuid: {attempt: row}}`"""
         known = {}
@@ -166,6 +182,14 @@ class McpWebhookDelivery(models.Model):
     def _announce(self, rows, subscriptions):
         if rows or subscriptions:
             self._send_to_managers(rows, subscriptions)
+
+    @api.model
+    def _announce_paused(self, subscription_ids):
+        """No outcome will soon tell open screens of what a pause holds back."""
+        subscriptions = self.env["mcp.event.subscription"].browse(subscription_ids)
+        paused = subscriptions.exists().filtered("paused")
+        if paused:
+            self._send_to_managers(self.browse(), paused)
 
     def _send_to_managers(self, rows, subscriptions):
         managers = self.env.ref("mcp_webhook.group_manager", raise_if_not_found=False)

@@ -81,6 +81,7 @@ class McpWebhookOutbox(models.Model):
             except (SidecarUnreachable, SidecarError) as error:
                 _logger.info("Webhook events wait for the sweep: %s", error)
                 return
+            env["mcp.webhook.delivery"]._announce_paused(subscription_ids)
         # A curable refusal stays in the outbox: the sweep syncs first, then decides.
         cls._settle(registry, results, CURABLE, lock_seconds=1)
 

@@ -37,6 +37,13 @@ def say(text):
     print(f"[{time.monotonic() - STARTED:6.1f}s] {text}", file=sys.stderr, flush=True)
 
 
+def below_floor(**ran):
+    """What is wrong when fewer tests ran than floor.txt demands: tests were lost. Raise its numbers when tests are added."""
+    lines = (HERE / "floor.txt").read_text().splitlines()
+    floor = dict(line.split() for line in lines if line and not line.startswith("#"))
+    return [f"{count} {name} ran, at least {floor[name]} must" for name, count in ran.items() if count < int(floor[name])]
+
+
 class Failed(Exception):
     """A step did not work; the message says which and what to do."""
 

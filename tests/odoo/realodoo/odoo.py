@@ -88,9 +88,9 @@ class Site:
             self.cluster, data, "-d", database, "-i", module, "--skip-auto-install", "--stop-after-init", "--no-http"
         )
 
-    def serve(self, database, data, **environment):
+    def serve(self, database, data, *options, **environment):
         """A server as in production, started and answering."""
-        server = Server(self, database, data, environment)
+        server = Server(self, database, data, options, environment)
         self.servers.append(server)
         return server.start()
 
@@ -98,8 +98,9 @@ class Site:
 class Server:
     """An Odoo server process."""
 
-    def __init__(self, site, database, data, environment):
+    def __init__(self, site, database, data, options, environment):
         self.site, self.database, self.data, self.environment = site, database, data, environment
+        self.options = options
         self.port, self.gevent_port = postgres.free_port(), postgres.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = site.folder / f"odoo-{self.port}.log"
@@ -115,6 +116,7 @@ class Server:
             f"--http-port={self.port}",
             f"--gevent-port={self.gevent_port}",
             "--max-cron-threads=1",
+            *self.options,
         ]
         command = self.site.command(self.site.cluster, self.data, *arguments)
         with self.log.open("a") as log:

@@ -2,7 +2,6 @@ import {Component} from "@odoo/owl";
 import {DropdownItem} from "@web/core/dropdown/dropdown_item";
 import {registry} from "@web/core/registry";
 import {user} from "@web/core/user";
-import {useService} from "@web/core/utils/hooks";
 
 const MODEL = "mcp.event.subscription";
 const REMEMBER_MS = 60_000;
@@ -26,19 +25,17 @@ export class RecordDeliveries extends Component {
     static components = {DropdownItem};
     static props = {};
 
-    setup() {
-        this.action = useService("action");
-        this.orm = useService("orm");
-    }
-
     async open() {
-        const {resModel, root} = this.env.model;
-        const action = await this.orm.call(
+        // Not by useService: the menu closes at the click, and what a closed component
+        // waits for never comes.
+        const {action, orm} = this.env.services;
+        const {root} = this.env.model;
+        const deliveries = await orm.call(
             "mcp.webhook.delivery",
             "action_deliveries_of_record",
-            [resModel ?? root.resModel, root.resId]
+            [root.resModel, root.resId]
         );
-        await this.action.doAction(action);
+        await action.doAction(deliveries);
     }
 }
 

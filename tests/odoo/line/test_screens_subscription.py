@@ -1,0 +1,380 @@
+"""The subscription's form in a browser: every group, every button."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import expect
+from realodoo.cache import wait_until
+from realodoo.signatures import verify
+from screens import (  # noqa: F401
+    SUBSCRIPTIONS,
+    act,
+    choose,
+    chromium,
+    editor,
+    go,
+    notification,
+    open_subscription,
+    page,
+    save,
+    select,
+    shot,
+    type_into_editor,
+)
+
+MODEL = "mcp.event.subscription"
+
+
+def last(line):
+    """The newest subscription, as Odoo has it."""
+    return line.session.read(
+        MODEL, [], "name", "domain", "watched_field_ids", "enrich_fields", "has_secret", "header_names", "webhook_secret",
+        "webhook_headers", "payload_template", "state", "active", "paused", order="id desc", limit=1,
+        context={"active_test": False},
+    )[0]
+
+
+def test_trigger_group_says_what_fires(line, page):
+    go(page, line, f"{SUBSCRIPTIONS}/new")
+    shot(page, "subscription_new")
+    choose(page, "model_id", "Contact")
+    select(page, "event_type", "Write")
+    page.click("div[name=domain] .o_field_domain_dialog_button, div[name=domain] button:has-text('Edit Domain')")
+    page.click(".modal .o_domain_selector button:has-text('New Rule'), .modal .o_domain_selector a:has-text('New Rule')")
+    shot(page, "subscription_filter")
+    page.click(".modal-footer button:has-text('Confirm')")
+    expect(page.locator("div[name=domain]")).to_contain_text("record(s)")
+    page.fill("div[name=watched_field_ids] input", "Email")
+    page.locator(".o-autocomplete--dropdown-item", has_text="Email").first.click()
+    page.fill("div[name=webhook_url] input", line.receiver.url + "/trigger")
+    save(page)
+    shot(page, "subscription_trigger")
+    saved = last(line)
+    assert saved["name"] == "res.partner write" and saved["domain"] not in (False, "[]")
+    watched = line.session.read("ir.model.fields", [("id", "in", saved["watched_field_ids"])], "model")
+    assert [field["model"] for field in watched] == ["res.partner"]
+
+
+def test_watched_fields_are_offered_only_where_writes_fire(line, page):
+    go(page, line, f"{SUBSCRIPTIONS}/new")
+    choose(page, "model_id", "Contact")
+    expect(page.locator("div[name=watched_field_ids]")).to_be_visible()
+    select(page, "event_type", "Delete")
+    expect(page.locator("div[name=watched_field_ids]")).to_be_hidden()
+
+
+def test_field_path_is_picked_from_a_related_record(line, page):
+    subscription, _ = line.subscribe("res.partner", enrich_fields="name")
+    open_subscription(page, line, subscription)
+    page.click("div[name=enrich_path] .o_model_field_selector, div[name=enrich_path] input")
+    page.fill(".o_model_field_selector_popover input", "Country")
+    page.locator(".o_model_field_selector_popover_item", has_text="Country").first.locator(
+        ".o_model_field_selector_popover_item_relation"
+    ).click()
+    page.fill(".o_model_field_selector_popover input", "Country Code")
+    shot(page, "subscription_path")
+    page.locator(".o_model_field_selector_popover_item_name", has_text="Country Code").first.click()
+    expect(page.locator("div[name=enrich_fields] textarea")).to_have_value("name\ncountry_id.code")
+    save(page)
+    assert last(line)["enrich_fields"] == "name\ncountry_id.code"
+
+
+def test_generated_secret_can_be_copied_until_saved_and_signs(line, page):
+    subscription, path = line.subscribe("res.partner", "create", webhook_secret=False)
+    open_subscription(page, line, subscription)
+    page.click(".o_mcp_webhook_generate")
+    secret = page.locator("div[name=webhook_secret] input").input_value()
+    assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret)
+    shot(page, "subscription_secret_generated")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.click(".o_mcp_webhook_copy")
+    notification(page, "Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == secret
+    with page.expect_response("**/web_save*") as answer:
+        save(page)
+    assert secret not in answer.value.text(), "the answer to the save tells it"
+    expect(page.locator("div[name=webhook_secret] input")).to_have_value("")
+    expect(page.locator(".o_form_view")).to_contain_text("A secret is set")
+    shot(page, "subscription_secret_set")
+    assert last(line)["webhook_secret"] is False and last(line)["has_secret"]
+    line.session.create("res.partner", name="Signed")
+    verify(line.site, line.receiver.wait(path)[0], secret)
+
+
+def test_secret_is_replaced_and_removed(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    open_subscription(page, line, subscription)
+    page.fill("div[name=webhook_secret] input", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    save(page)
+    line.session.create("res.partner", name="Signed anew")
+    verify(line.site, line.receiver.wait(path)[0], "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    page.click("button[name=action_remove_secret]")
+    shot(page, "subscription_secret_remove")
+    page.click(".modal-footer .btn-primary")
+    expect(page.locator(".o_form_view")).not_to_contain_text("A secret is set")
+    line.session.create("res.partner", name="Not signed")
+    assert "webhook-signature" not in {name.lower() for name in line.receiver.wait(path, 2)[1].headers}
+
+
+def test_headers_are_named_and_never_shown(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    open_subscription(page, line, subscription)
+    page.fill("div[name=webhook_headers] textarea", "Authorization: Bearer canary-7")
+    with page.expect_response("**/web_save*") as answer:
+        save(page)
+    assert "canary-7" not in answer.value.text()
+    expect(page.locator("div[name=header_names]")).to_have_text("Authorization")
+    expect(page.locator("div[name=webhook_headers] textarea")).to_have_value("")
+    shot(page, "subscription_headers")
+    line.session.create("res.partner", name="With a header")
+    assert line.receiver.wait(path)[0].headers["authorization"] == "Bearer canary-7"
+    page.click("button[name=action_remove_headers]")
+    page.click(".modal-footer .btn-primary")
+    expect(page.locator("div[name=header_names]")).to_be_hidden()
+
+
+def test_preview_lives_while_the_template_is_typed(line, page):
+    line.session.create("res.partner", name="Zoe in the preview")
+    subscription, _ = line.subscribe("res.partner", enrich_fields="name")
+    open_subscription(page, line, subscription)
+    type_into_editor(page, "payload_template", '{"text": "Hello {{ record.name }}"}')
+    page.locator("div[name=enrich_fields] textarea").click()
+    expect(page.locator("div[name=preview]")).to_contain_text("Hello Zoe in the preview")
+    shot(page, "subscription_preview_live")
+    type_into_editor(page, "payload_template", '{"text": "{{ record.name "}')
+    page.locator("div[name=enrich_fields] textarea").click()
+    expect(page.locator("div[name=preview_error]")).to_contain_text("payload_template")
+    shot(page, "subscription_preview_error")
+
+
+def test_preview_of_another_record(line, page):
+    line.session.create("res.partner", name="Not this one")
+    subscription, _ = line.subscribe("res.partner", enrich_fields="name")
+    open_subscription(page, line, subscription)
+    expect(page.locator("div[name=preview]")).to_contain_text("Not this one")
+    page.fill("div[name=preview_res_id] input", "OdooBot")
+    page.locator(".o-autocomplete--dropdown-item").first.click()
+    expect(page.locator("div[name=preview]")).not_to_contain_text("Not this one")
+
+
+@pytest.mark.parametrize(
+    ("title", "part"),
+    [
+        ("Slack", "mrkdwn"), ("Microsoft Teams", "AdaptiveCard"), ("Discord", "allowed_mentions"),
+        ("Google Chat", '"text"'), ("Generic", '"ids"'), ("n8n", '"record_ids"'),
+    ],
+)
+def test_ready_made_template_is_previewed_and_arrives(line, page, title, part):
+    line.session.create("res.partner", name="Ready Made")
+    subscription, path = line.subscribe("res.partner", "create")
+    open_subscription(page, line, subscription)
+    select(page, "template_choice", title)
+    expect(page.locator("div[name=preview]")).to_contain_text(part)
+    expect(page.locator("div[name=preview_error]")).to_be_hidden()
+    shot(page, f"subscription_template_{title.split()[-1].lower()}")
+    save(page)
+    assert part in last(line)["payload_template"] and part in editor(page, "payload_template")
+    line.session.create("res.partner", name="Through a template")
+    body = line.receiver.wait(path)[0].body.decode()
+    assert "Through a template" in body and part.strip('"') in body
+
+
+def test_test_event_is_sent_marked_and_logged(line, page):
+    partner = line.session.create("res.partner", name="The sample")
+    subscription, path = line.subscribe("res.partner", enrich_fields="name")
+    open_subscription(page, line, subscription)
+    page.click("button[name=action_send_test]")
+    notification(page, "on its way")
+    shot(page, "subscription_test_sent")
+    body = line.receiver.wait(path)[0].json
+    assert body["test"] is True and body["records"][0]["name"] == "The sample"
+    row = line.wait_rows(subscription, "success")[0]
+    assert (row["trigger"], row["record_ids"]) == ("test", [partner])
+    expect(page.locator("div[name=last_delivery_status] .text-bg-success")).to_be_visible()
+
+
+def test_pause_keeps_the_backlog_and_resume_sends_it(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    open_subscription(page, line, subscription)
+    page.click("button[name=action_pause]")
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Paused")
+    for number in range(3):
+        line.session.create("res.partner", name=f"Waiting {number}")
+    wait_until(lambda: line.badge(subscription)["pending_count"] == 3, "three events to wait")
+    expect(page.locator("div[name=pending_count]")).to_have_text("3")
+    shot(page, "subscription_paused")
+    assert line.receiver.on(path) == []
+    page.click("button[name=action_resume]")
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Active")
+    assert len(line.receiver.wait(path, 3)) == 3
+
+
+def test_one_status_bar_switches_the_state(line, page):
+    subscription, _ = line.subscribe("res.partner")
+    open_subscription(page, line, subscription)
+    bar = page.locator(".o_statusbar_status")
+    for title, active, paused in (("Paused", True, True), ("Inactive", False, False), ("Active", True, False)):
+        bar.locator("button", has_text=re.compile(f"^{title}$")).click()
+        expect(bar.locator(".o_arrow_button_current")).to_have_text(title)
+        wait_until(lambda a=active, p=paused: (last(line)["active"], last(line)["paused"]) == (a, p), title)
+
+
+def test_smart_button_switches_active(line, page):
+    subscription, _ = line.subscribe("res.partner")
+    open_subscription(page, line, subscription)
+    page.locator("button[name=action_toggle_active]", has_text="Active").click()
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Inactive")
+    shot(page, "subscription_inactive")
+    assert last(line)["state"] == "inactive"
+    page.locator("button[name=action_toggle_active]", has_text="Inactive").click()
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Active")
+    assert last(line)["state"] == "active"
+
+
+def test_failing_subscription_says_what_to_do_and_is_reset(line, page):
+    subscription, path = line.subscribe("res.partner", "create", name="To a wrong address")
+    line.receiver.answers[path] = 404
+    open_subscription(page, line, subscription)
+    line.session.create("res.partner", name="Lost")
+    line.wait_rows(subscription, "failed")
+    expect(page.locator("div[name=last_advice]")).to_contain_text("nothing at this address")
+    expect(page.locator("div[name=failure_count]")).to_have_text("1")
+    shot(page, "subscription_failing")
+    page.click("button[name=action_reset_failure_count]")
+    expect(page.locator("div[name=failure_count]")).to_have_text("0")
+    page.click("button[name=action_open_last_failure]")
+    expect(page.locator(".o_form_view")).to_contain_text("404")
+
+
+def test_followers_get_one_message_when_it_fails_and_one_when_it_recovers(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    line.receiver.answers[path] = 500
+    open_subscription(page, line, subscription)
+    for number in range(3):
+        line.session.create("res.partner", name=f"Failing {number}")
+    line.wait_rows(subscription, "failed", 3)
+    line.receiver.answers[path] = 200
+    line.session.create("res.partner", name="Succeeding")
+    line.wait_rows(subscription, "success")
+    page.reload()
+    messages = page.locator(".o-mail-Message")
+    expect(messages.filter(has_text="fail. Open Deliveries")).to_have_count(1)
+    expect(messages.filter(has_text="succeed again")).to_have_count(1)
+    shot(page, "subscription_alerts")
+
+
+def test_preview_button_shows_a_real_record(line, page):
+    line.session.create("res.partner", name="Seen in the dialog")
+    subscription, _ = line.subscribe("res.partner", enrich_fields="name")
+    open_subscription(page, line, subscription)
+    page.click("button[name=action_preview]")
+    expect(page.locator(".modal div[name=payload]")).to_contain_text("Seen in the dialog")
+    shot(page, "preview_dialog")
+    page.click(".modal-footer button")
+
+
+def test_why_it_did_not_fire_is_told_condition_by_condition(line, page):
+    line.session.create("res.partner", name="Does not match", email="a@example.com")
+    subscription, _ = line.subscribe(
+        "res.partner", "write", domain="[('name', '=', 'Never'), ('active', '=', True)]",
+        watched_field_ids=[(6, 0, [line._id("ir.model.fields", [("model", "=", "res.partner"), ("name", "=", "email")])])],
+    )
+    open_subscription(page, line, subscription)
+    page.click("button[name=action_explain]")
+    told = page.locator(".modal div[name=explanation]")
+    expect(told).to_contain_text("It does not fire: Filter")
+    for words in ("Webhook URL", "State", "Rights of the user", "Never", "Only changes fire", "Watched fields", "Last change"):
+        expect(told).to_contain_text(words)
+    shot(page, "explain_dialog")
+
+
+def test_deliveries_button_needs_an_address(line, page):
+    subscription, _ = line.subscribe("res.partner", "create")
+    line.session.create("res.partner", name="Delivered")
+    line.wait_rows(subscription, "success")
+    open_subscription(page, line, subscription)
+    expect(page.locator("button[name=action_open_deliveries]")).to_contain_text("1")
+    page.click("button[name=action_open_deliveries]")
+    expect(page.locator(".o_list_view .o_data_row")).to_have_count(1)
+    without = line.session.create(MODEL, model_id=line.model("res.partner"))
+    open_subscription(page, line, without)
+    expect(page.locator("button[name=action_open_deliveries]")).to_be_hidden()
+
+
+def test_copy_leaves_the_secret_behind(line, page):
+    subscription, _ = line.subscribe("res.partner", name="The original", webhook_headers="X-A: b")
+    open_subscription(page, line, subscription)
+    act(page, "Duplicate")
+    expect(page.locator("div[name=name] input, div[name=name] textarea")).to_have_value("The original (copy)")
+    shot(page, "subscription_copy")
+    copied = last(line)
+    assert (copied["has_secret"], copied["header_names"]) == (False, False)
+
+
+def test_archive_and_restore(line, page):
+    subscription, _ = line.subscribe("res.partner")
+    open_subscription(page, line, subscription)
+    act(page, "Archive")
+    page.click(".modal-footer .btn-primary")
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Inactive")
+    assert not last(line)["active"]
+    act(page, "Unarchive")
+    expect(page.locator(".o_statusbar_status .o_arrow_button_current")).to_have_text("Active")
+    assert last(line)["active"]
+
+
+def test_wrong_input_is_refused_in_words(line, page):
+    subscription, _ = line.subscribe("res.partner")
+    open_subscription(page, line, subscription)
+    page.fill("div[name=webhook_url] input", "ftp://example.com/x")
+    page.click(".o_form_button_save")
+    expect(page.locator(".modal, .o_notification").first).to_contain_text("webhook_url")
+    shot(page, "subscription_refused")
+
+
+def test_blocked_address_is_told_on_the_form(line, page):
+    subscription, _ = line.subscribe("res.partner", url="http://169.254.169.254/latest")
+    wait_until(lambda: line.badge(subscription)["sync_error"], "the sidecar's refusal")
+    open_subscription(page, line, subscription)
+    expect(page.locator("div[name=sync_error]")).to_contain_text("webhook_url")
+    shot(page, "subscription_blocked")
+
+
+def test_chatter_tells_changes_and_no_secret(line, page):
+    subscription, _ = line.subscribe("res.partner", url=line.receiver.url + "/services/canary-path")
+    open_subscription(page, line, subscription)
+    page.fill("div[name=webhook_secret] input", "canary-secret-0123456789")
+    page.fill("div[name=timeout_s] input", "20")
+    save(page)
+    chatter = page.locator(".o-mail-Chatter")
+    expect(chatter).to_contain_text("20")
+    expect(chatter).to_contain_text("Signing secret replaced")
+    expect(chatter).not_to_contain_text("canary")
+    shot(page, "subscription_chatter")
+
+
+def test_manager_approves_what_a_user_subscribed(line, page):
+    code = """
+import json
+user = env['res.users'].search([('login', '=', 'asker')]) or env['res.users'].create(
+    {'name': 'Asker', 'login': 'asker', 'group_ids': [(6, 0, [env.ref('base.group_user').id])]})
+answer = env(user=user.id)['mcp.event.subscription'].subscribe_events(
+    'res.partner', 'create', webhook_url='%s', enrich_fields=['name'])
+env.cr.commit()
+print('ANSWER', json.dumps(answer))
+"""
+    path = "/approval"
+    told = line.shell(code % (line.receiver.url + path))
+    made = json.loads(next(text for text in told.splitlines() if text.startswith("ANSWER"))[7:])
+    assert made["state"] == "waiting_approval"
+    line.session.create("res.partner", name="Before the approval")
+    open_subscription(page, line, made["id"])
+    expect(page.locator(".o_form_view .alert-warning").first).to_contain_text("Asker")
+    expect(page.locator("div[name=preview]")).to_contain_text("Before the approval")
+    shot(page, "subscription_approval")
+    page.click("button[name=action_approve]")
+    expect(page.locator("button[name=action_approve]")).to_be_hidden()
+    assert line.receiver.on(path) == []
+    line.session.create("res.partner", name="After the approval")
+    assert line.receiver.wait(path)[0].json["records"][0]["name"] == "After the approval"
