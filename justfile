@@ -19,6 +19,10 @@ test-addon *TAGS:
 test-line *FILTER: _release
     python3 tests/odoo/line_tests.py {{FILTER}}
 
+# How fast the sidecar is, in a few minutes: a report in target/bench; OPTIONS as `just bench --help` lists them.
+bench *OPTIONS: _release
+    cargo run --release --locked -p webhook-bench -- {{OPTIONS}}
+
 # A whole installation to look at: Odoo, sidecar, a receiver page. Ctrl-C ends it.
 demo: _release
     python3 tests/odoo/demo.py
