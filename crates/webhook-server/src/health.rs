@@ -20,7 +20,6 @@ pub struct Reason {
     /// What it is and what to do.
     pub message: String,
     /// Whether nothing is accepted or sent because of it.
-    #[serde(skip)]
     pub stops_work: bool,
 }
 

@@ -75,7 +75,8 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     report.put("port", port(config, &status).await)?;
     if let Ok(status) = &status {
         for reason in status["reasons"].as_array().into_iter().flatten() {
-            report.put("sidecar", Fail(output::cell(&reason["message"])))?;
+            let text = output::cell(&reason["message"]);
+            report.put("sidecar", if reason["stops_work"] == true { Fail(text) } else { Warn(text) })?;
         }
     }
     let transport = HttpTransport::new(live::network_policy(config, 0));

@@ -20,7 +20,7 @@ pub struct Options {
     json: bool,
 }
 
-/// Prints it; fails with the code of an unsound check when something is in the way.
+/// Prints it; fails with the code of an unsound check when nothing is accepted or sent.
 pub async fn run(config: &Config, options: &Options) -> Result<()> {
     let client = Client::new(config)?;
     let status = client.call("admin.status", json!({})).await?;
@@ -30,7 +30,7 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
         print(&client, &status)?
     }
     match status["reasons"].as_array() {
-        Some(reasons) if !reasons.is_empty() => {
+        Some(reasons) if reasons.iter().any(|reason| reason["stops_work"] == true) => {
             Err(Trouble::Unsound("something is in the way; do what is said behind `in the way`".to_owned())
                 .into())
         }
@@ -62,7 +62,8 @@ fn print(client: &Client, status: &Value) -> Result<()> {
         line("in the way", coloured("ok", 0))?;
     }
     for reason in reasons {
-        line("in the way", format!("{} {}", coloured("FAIL", 0), cell(&reason["message"])))?;
+        let word = if reason["stops_work"] == true { "FAIL" } else { "warn" };
+        line("in the way", format!("{} {}", coloured(word, 0), cell(&reason["message"])))?;
     }
     Ok(())
 }

@@ -1,11 +1,16 @@
 //! `event.submit`: durable before the answer, each event for itself.
 
+use std::time::{Duration, Instant};
+
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use webhook_log::{Acceptance, Submission};
 use webhook_model::{Invalid, InvalidKind, json as strict, limits};
 
 use super::{Answer, Service, error::RpcError, wire};
+
+/// So many ids of a call are logged.
+const LOGGED_IDS: usize = 10;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -16,6 +21,7 @@ struct Submit<'a> {
 
 /// `event.submit`
 pub async fn submit(service: &Service, params: Option<&str>) -> Answer {
+    let started = Instant::now();
     let call: Submit<'_> =
         serde_json::from_str(params.unwrap_or("{}")).map_err(|e| RpcError::malformed(&e))?;
     if call.events.is_empty() || call.events.len() > limits::EVENTS_PER_CALL {
@@ -39,7 +45,26 @@ pub async fn submit(service: &Service, params: Option<&str>) -> Answer {
         })
         .collect();
     service.count_submitted(&results);
+    log_submit(&results, started.elapsed());
     Ok(json!({"results": results}).into())
+}
+
+/// One line per call: ids, counts, time. Never what an event holds.
+fn log_submit(results: &[Value], duration: Duration) {
+    let of = |wanted: &'static str| results.iter().filter(move |result| result["status"] == wanted);
+    let ids: Vec<&str> = results.iter().take(LOGGED_IDS).filter_map(|r| r["event_id"].as_str()).collect();
+    let mut errors: Vec<&str> = of("rejected").filter_map(|r| r["error"]["data"]["kind"].as_str()).collect();
+    errors.sort_unstable();
+    errors.dedup();
+    tracing::info!(
+        event_ids = ids.join(","),
+        accepted = of("accepted").count(),
+        duplicate = of("duplicate").count(),
+        rejected = of("rejected").count(),
+        error_kinds = errors.join(","),
+        duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
+        "events submitted"
+    );
 }
 
 fn read_event(text: &str) -> Result<Submission, RpcError> {

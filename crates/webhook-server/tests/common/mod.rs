@@ -51,12 +51,17 @@ impl Operator {
 
     /// Starts a sidecar and waits until it says that it is ready.
     pub fn start(&mut self, arguments: &[&str]) {
+        self.start_with(arguments, &[]);
+    }
+
+    /// The same, with more of an environment.
+    pub fn start_with(&mut self, arguments: &[&str], environment: &[(&str, &str)]) {
         let mut command = self.command(&["--listen", "127.0.0.1:0"]);
         command.args(arguments).arg("serve").stdout(Stdio::null()).stderr(Stdio::piped());
         if arguments.is_empty() {
             command.env("MCP_WEBHOOKD_NETWORK_ALLOW_NETWORKS", "127.0.0.0/8");
         }
-        let mut child = command.spawn().unwrap();
+        let mut child = command.envs(environment.iter().copied()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         for line in lines.by_ref() {
             let is_ready = line.contains("is ready");
