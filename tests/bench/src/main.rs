@@ -5,6 +5,7 @@
 
 mod backlog;
 mod board;
+mod counts;
 mod fill;
 mod floor;
 mod grown;
@@ -37,9 +38,12 @@ struct Options {
     /// Also the series that take long: a million pending, logs of one and five million deliveries.
     #[arg(long)]
     full: bool,
-    /// Only these parts (throughput, latency, hanging, other, backlog, grown).
+    /// Only these parts (throughput, latency, hanging, other, counts, backlog, grown).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Keep the folder with the measured data, logs and callgrind's counts.
+    #[arg(long)]
+    keep: bool,
     /// How often each variant is measured, in turn with the others; the median counts.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -93,6 +97,9 @@ async fn main() -> Result<()> {
     report.machine.load_after = machine::load()?;
     bench.progress.finish_and_clear();
     save(&options.out, &report)?;
+    if options.keep {
+        bench.say(format!("kept: {}", folder.keep().display()));
+    }
     Ok(std::io::stdout().write_all(report.to_markdown().as_bytes())?)
 }
 
@@ -118,6 +125,10 @@ async fn measure(bench: &Bench, options: &Options, report: &mut Report) -> Resul
     if let Some(url) = options.other.as_ref().filter(|_| wanted("other")) {
         let other = Other::new(url, &options.other_header, &options.other_body)?;
         report.other = Some(throughput::measure_other(bench, other).await?);
+        save(&options.out, report)?;
+    }
+    if wanted("counts") && (options.full || !options.only.is_empty()) {
+        report.counts = counts::measure(bench).await?;
         save(&options.out, report)?;
     }
     if options.full && wanted("backlog") {

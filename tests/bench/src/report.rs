@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::{
     backlog::Backlog,
     board::Latencies,
+    counts::Count,
     grown::Grown,
     hanging::Beside,
     latency::Latency,
@@ -24,6 +25,7 @@ pub struct Report {
     pub latency: Latency,
     pub hanging: Vec<Beside>,
     pub other: Option<OtherFigures>,
+    pub counts: Vec<Count>,
     pub backlog: Option<Backlog>,
     pub grown: Vec<Grown>,
     pub odoo: Option<Value>,
@@ -70,6 +72,9 @@ impl Report {
         }
         if let Some(other) = &self.other {
             self.write_other(out, other)?;
+        }
+        if !self.counts.is_empty() {
+            write_counts(out, &self.counts)?;
         }
         if let Some(backlog) = &self.backlog {
             write_backlog(out, backlog)?;
@@ -205,6 +210,18 @@ impl Report {
 fn latencies(found: Latencies) -> String {
     let Latencies { samples, p50_ms, p95_ms, p99_ms } = found;
     format!("{samples} | {p50_ms:.2} ms | {p95_ms:.2} ms | {p99_ms:.2} ms")
+}
+
+fn write_counts(out: &mut String, counts: &[Count]) -> std::fmt::Result {
+    writeln!(
+        out,
+        "## Instructions\n\nOf the sidecar per delivery, all threads, as callgrind counts them.\n"
+    )?;
+    writeln!(out, "| batch | thousand instructions |\n|--:|--:|")?;
+    for count in counts {
+        writeln!(out, "| {} | {:.1} |", count.batch, count.thousand_instructions)?;
+    }
+    writeln!(out)
 }
 
 fn write_backlog(out: &mut String, b: &Backlog) -> std::fmt::Result {
