@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use webhook_log::{DueRow, Health, Log, Settlement, Snapshot, StoreError, Unavailable};
+use webhook_log::{DueRow, Log, Settlement, Snapshot, StoreError, Unavailable};
 use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
@@ -112,7 +112,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let mut was_ready = true;
         loop {
             self.collect();
-            let is_ready = *health.borrow_and_update() == Health::Ready;
+            let is_ready = health.borrow_and_update().works();
             if is_ready {
                 if !was_ready {
                     self.lanes.values_mut().for_each(Lane::start_over);

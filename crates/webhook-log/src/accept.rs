@@ -5,7 +5,7 @@ use redb::ReadableTable;
 use webhook_model::{EventId, Millis, SubscriptionId, Trigger, json};
 
 use crate::{
-    log::{Log, Pending},
+    log::{Health, Log, Pending},
     record::EventRow,
     tables::Tx,
 };
@@ -57,6 +57,9 @@ impl Log {
         now: Millis,
         oldest: Millis,
     ) -> Pending<Vec<Acceptance>> {
+        if matches!(*self.health().borrow(), Health::Full { .. }) {
+            return Pending::unavailable();
+        }
         self.run(move |tx| submissions.into_iter().map(|s| accept_one(tx, s, now, oldest)).collect())
     }
 }
@@ -103,7 +106,7 @@ pub(crate) fn insert(
         body: submission.body.clone(),
     };
     tx.ids.insert(submission.event_id.as_u128(), seq)?;
-    tx.events.insert(seq, row.encode().as_slice())?;
+    tx.put_event(seq, &row.encode())?;
     let at = (trigger == Trigger::Test).then_some(crate::tables::BEFORE_ALL);
     tx.make_due(submission.subscription_id, seq, at, 1, trigger.code())?;
     Ok(seq)

@@ -18,6 +18,7 @@
 mod accept;
 mod backlog;
 mod check;
+mod copy;
 mod due;
 mod histogram;
 mod log;
@@ -37,6 +38,7 @@ mod writer;
 
 pub use accept::{Acceptance, Rejection, Submission};
 pub use backlog::{Backlog, Waiting};
+pub use copy::{CopyError, restore};
 pub use due::{DueRow, LaneHead, Snapshot};
 pub use histogram::{Distribution, Histogram};
 pub use log::{Health, Log, Pending, Unavailable};

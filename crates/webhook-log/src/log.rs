@@ -3,7 +3,11 @@
 use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, RwLock, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+        mpsc,
+    },
     thread::JoinHandle,
 };
 
@@ -32,11 +36,23 @@ pub struct Unavailable;
 pub enum Health {
     /// It does.
     Ready,
+    /// It does, but space is short: nothing new is taken in, what is there goes on.
+    Full {
+        /// Why, for the operator.
+        reason: String,
+    },
     /// It does not, and is being reopened.
     Unavailable {
         /// Why, for the operator.
         reason: String,
     },
+}
+
+impl Health {
+    /// Outcomes can be recorded, so deliveries may go on.
+    pub fn works(&self) -> bool {
+        !matches!(self, Self::Unavailable { .. })
+    }
 }
 
 /// An answer that comes once the commit is on disk.
@@ -56,6 +72,11 @@ impl<T> Future for Pending<T> {
 }
 
 impl<T> Pending<T> {
+    /// No answer will come.
+    pub(crate) fn unavailable() -> Self {
+        Self(oneshot::channel().1)
+    }
+
     /// Waits for the answer on a thread that may block.
     ///
     /// # Errors
@@ -77,6 +98,8 @@ pub(crate) struct Shared {
     pub lanes: Mutex<HashSet<SubscriptionId>>,
     pub lanes_moved: Notify,
     pub feed: watch::Sender<u64>,
+    /// The newest change that is known to be in Odoo.
+    pub pulled: AtomicU64,
     pub health: watch::Sender<Health>,
     pub commits: CommitTimes,
 }
@@ -87,6 +110,7 @@ pub(crate) struct Memory {
     pub log_id: Arc<str>,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
+    pub bytes: u64,
 }
 
 /// The delivery log. Clones share it.
@@ -178,6 +202,45 @@ impl Log {
     /// The database that is attached.
     pub fn attachment(&self) -> Option<Arc<Attachment>> {
         self.memory().attachment.clone()
+    }
+
+    /// Bytes of all stored events and attempts. The file is larger: indices, and pages that wait to be used again.
+    pub fn stored_bytes(&self) -> u64 {
+        self.memory().bytes
+    }
+
+    /// Whoever pulls the feed has everything up to `cursor`, which must be one that a page of the feed gave.
+    pub fn pulled_up_to(&self, cursor: &str) {
+        let change = cursor.rsplit(':').next().and_then(|change| change.parse().ok());
+        self.shared.pulled.fetch_max(change.unwrap_or(0), Relaxed);
+    }
+
+    pub(crate) fn pulled(&self) -> u64 {
+        self.shared.pulled.load(Relaxed)
+    }
+
+    /// Stops intake for want of space, or takes it up again (`None`). Trouble with the store itself weighs more.
+    pub fn set_full(&self, reason: Option<String>) {
+        self.shared.health.send_if_modified(|health| {
+            let wanted = match reason {
+                Some(reason) => Health::Full { reason },
+                None => Health::Ready,
+            };
+            let differs = !matches!(health, Health::Unavailable { .. })
+                && std::mem::discriminant(health) != std::mem::discriminant(&wanted);
+            if differs {
+                *health = wanted;
+            }
+            differs
+        });
+    }
+
+    /// Gives the pages that are free back to the file system. Everything else waits until it is done.
+    /// Answers whether the file became smaller.
+    pub fn compact(&self) -> Pending<bool> {
+        let (answer, pending) = oneshot::channel();
+        let _ = self.inbox.send(Message::Compact(answer));
+        Pending(pending)
     }
 
     fn memory(&self) -> std::sync::RwLockReadGuard<'_, Memory> {

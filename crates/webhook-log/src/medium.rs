@@ -84,20 +84,8 @@ impl File {
     /// name does.
     fn make(&self) -> Result<(), OpenError> {
         let unfinished = self.path.with_extension("unfinished");
-        match fs::remove_file(&unfinished) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
-        let database = builder().create(&unfinished)?;
-        restrict(&unfinished)?;
-        let txn = database.begin_write().map_err(redb::Error::from)?;
-        txn.commit().map_err(redb::Error::from)?;
-        drop(database);
-        fs::File::open(&unfinished)?.sync_all()?;
-        fs::rename(&unfinished, &self.path)?;
-        let folder = self.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
+        drop(create(&unfinished)?);
+        Ok(take_name(&unfinished, &self.path)?)
     }
 }
 
@@ -111,8 +99,34 @@ impl Medium for File {
             Err(error) if error.kind() == io::ErrorKind::NotFound => self.make()?,
             Err(error) => return Err(error.into()),
         }
-        Ok(builder().open(&self.path)?)
+        open(&self.path)
     }
+}
+
+/// Opens a file that is there.
+pub(crate) fn open(path: &Path) -> Result<Database, OpenError> {
+    Ok(builder().open(path)?)
+}
+
+/// Makes a file that only its owner can read, in the place of an unfinished one.
+pub(crate) fn create(unfinished: &Path) -> Result<Database, OpenError> {
+    match fs::remove_file(unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    let database = builder().create(unfinished)?;
+    restrict(unfinished)?;
+    let txn = database.begin_write().map_err(redb::Error::from)?;
+    txn.commit().map_err(redb::Error::from)?;
+    Ok(database)
+}
+
+/// A finished file gets its name, and that is on disk.
+pub(crate) fn take_name(unfinished: &Path, path: &Path) -> io::Result<()> {
+    fs::File::open(unfinished)?.sync_all()?;
+    fs::rename(unfinished, path)?;
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
 }
 
 fn builder() -> redb::Builder {
@@ -122,7 +136,7 @@ fn builder() -> redb::Builder {
 }
 
 /// Only the owner may read or write it.
-fn restrict(path: &Path) -> io::Result<()> {
+pub(crate) fn restrict(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
 }

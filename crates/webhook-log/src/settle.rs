@@ -59,8 +59,7 @@ pub(crate) fn write(
 ) -> Result<(), redb::Error> {
     let change = tx.move_change(seq, attempt.number)?;
     let row = AttemptRow::of(attempt, change, payload_is_event_body);
-    tx.attempts.insert((seq, attempt.number), row.encode().as_slice())?;
-    Ok(())
+    tx.put_attempt(seq, attempt.number, &row.encode())
 }
 
 fn close(tx: &mut Tx<'_>, seq: u64, last: &Attempt) -> Result<(), redb::Error> {

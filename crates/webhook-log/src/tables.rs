@@ -5,12 +5,18 @@ use std::{collections::HashSet, sync::Arc};
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use webhook_model::{Millis, SubscriptionId};
 
-use crate::{log::Memory, meta::Attachment, record, seal::SealingKey, subscriptions::SubscriptionSet};
+use crate::{
+    log::Memory,
+    meta::Attachment,
+    record::{self, AttemptRow, EventRow},
+    seal::SealingKey,
+    subscriptions::SubscriptionSet,
+};
 
 /// Version of everything below. A file of another version is refused or migrated, never guessed at.
 pub(crate) const FORMAT: u32 = 1;
 
-/// `format`, `log_id`, `head`, `database`: facts about the file as a whole.
+/// `format`, `log_id`, `head`, `bytes`, `attachment`: facts about the file as a whole.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Subscription id -> [`record::SubscriptionRow`].
 pub(crate) const SUBSCRIPTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("subscriptions");
@@ -59,9 +65,11 @@ pub(crate) struct Tx<'t> {
     pub head: Head,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
+    /// Of all events and attempts: what retention by size looks at.
+    bytes: u64,
     pub touched: HashSet<SubscriptionId>,
     pub key: &'t SealingKey,
-    started: Head,
+    started: (Head, u64),
 }
 
 impl<'t> Tx<'t> {
@@ -85,18 +93,51 @@ impl<'t> Tx<'t> {
             head,
             set: memory.set,
             attachment: memory.attachment,
+            bytes: memory.bytes,
             touched: HashSet::new(),
             key,
-            started: head,
+            started: (head, memory.bytes),
         })
     }
 
     /// Writes the numbers back if they moved; what is left is for memory, once the commit is on disk.
     pub fn finish(mut self) -> Result<Committed, redb::Error> {
-        if self.head != self.started {
+        if self.head != self.started.0 {
             self.meta.insert("head", record::encode_head(self.head).as_slice())?;
         }
-        Ok(Committed { head: self.head, set: self.set, attachment: self.attachment, touched: self.touched })
+        if self.bytes != self.started.1 {
+            self.meta.insert("bytes", self.bytes.to_be_bytes().as_slice())?;
+        }
+        let Self { head, set, attachment, bytes, touched, .. } = self;
+        Ok(Committed { head, set, attachment, bytes, touched })
+    }
+
+    /// Stores an event.
+    pub fn put_event(&mut self, seq: u64, row: &[u8]) -> Result<(), redb::Error> {
+        self.events.insert(seq, row)?;
+        self.bytes += row.len() as u64;
+        Ok(())
+    }
+
+    /// Forgets an event; answers its row.
+    pub fn drop_event(&mut self, seq: u64) -> Result<Option<EventRow>, redb::Error> {
+        let Some(row) = self.events.remove(seq)? else { return Ok(None) };
+        self.bytes = self.bytes.saturating_sub(row.value().len() as u64);
+        Ok(EventRow::decode(row.value()).ok())
+    }
+
+    /// Stores an attempt, or what became of it.
+    pub fn put_attempt(&mut self, seq: u64, number: u32, row: &[u8]) -> Result<(), redb::Error> {
+        let before = self.attempts.insert((seq, number), row)?.map_or(0, |old| old.value().len() as u64);
+        self.bytes = (self.bytes + row.len() as u64).saturating_sub(before);
+        Ok(())
+    }
+
+    /// Forgets an attempt; answers its row.
+    pub fn drop_attempt(&mut self, seq: u64, number: u32) -> Result<Option<AttemptRow>, redb::Error> {
+        let Some(row) = self.attempts.remove((seq, number))? else { return Ok(None) };
+        self.bytes = self.bytes.saturating_sub(row.value().len() as u64);
+        Ok(AttemptRow::decode(row.value()).ok())
     }
 
     /// Makes a delivery due: at once (`None`) or at a time of its own.
@@ -134,7 +175,7 @@ impl<'t> Tx<'t> {
     /// The change number of a stored attempt, where it is in the feed.
     pub fn change_of(&self, seq: u64, number: u32) -> Result<Option<u64>, redb::Error> {
         let row = self.attempts.get((seq, number))?;
-        Ok(row.and_then(|row| record::AttemptRow::decode(row.value()).ok()).map(|row| row.change))
+        Ok(row.and_then(|row| AttemptRow::decode(row.value()).ok()).map(|row| row.change))
     }
 
     /// Gives the attempt the next place in the feed, and frees the one it had.
@@ -154,5 +195,6 @@ pub(crate) struct Committed {
     pub head: Head,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
+    pub bytes: u64,
     pub touched: HashSet<SubscriptionId>,
 }

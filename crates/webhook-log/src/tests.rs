@@ -1,5 +1,7 @@
 //! The log as its users see it, on a real redb that can be made to fail.
 
+mod upkeep;
+
 use std::{
     io,
     sync::{

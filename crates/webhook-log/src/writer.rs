@@ -8,13 +8,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
+        atomic::AtomicU64,
         mpsc::{Receiver, RecvTimeoutError},
     },
     time::{Duration, Instant},
 };
 
 use redb::{Database, ReadableDatabase, ReadableTable};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use webhook_model::SubscriptionId;
 
 use crate::{
@@ -35,6 +36,7 @@ type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Ack, redb::Error> + Send>;
 
 pub(crate) enum Message {
     Job(Job),
+    Compact(oneshot::Sender<bool>),
     Close,
 }
 
@@ -72,6 +74,7 @@ impl<M: Medium> Writer<M> {
             lanes: Mutex::new(opened.lanes),
             lanes_moved: Notify::new(),
             feed: watch::Sender::new(opened.head.change - 1),
+            pulled: AtomicU64::new(0),
             health: watch::Sender::new(Health::Ready),
             commits: Histogram::new(COMMIT_BOUNDS),
         });
@@ -80,27 +83,53 @@ impl<M: Medium> Writer<M> {
     }
 
     pub fn run(mut self) {
-        while let Ok(Message::Job(first)) = self.messages.recv() {
-            let mut batch = vec![first];
-            let mut closing = false;
-            while batch.len() < BATCH && !closing {
-                match self.messages.try_recv() {
-                    Ok(Message::Job(job)) => batch.push(job),
-                    Ok(Message::Close) => closing = true,
-                    Err(_) => break,
+        let mut next = self.messages.recv().ok();
+        while let Some(message) = next.take() {
+            let done = match message {
+                Message::Job(first) => {
+                    let (batch, rest) = self.gather(first);
+                    next = rest;
+                    self.commit(batch)
                 }
-            }
-            if let Err(reason) = self.commit(batch)
+                Message::Compact(answer) => self.compact(answer),
+                Message::Close => break,
+            };
+            if let Err(reason) = done
                 && !self.heal(reason)
             {
                 break;
             }
-            if closing {
-                break;
-            }
+            next = next.or_else(|| self.messages.recv().ok());
         }
         *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.shared.health.send_replace(Health::Unavailable { reason: "the store was closed".to_owned() });
+    }
+
+    /// Everything that waits behind `first`, up to the first message that is no job.
+    fn gather(&self, first: Job) -> (Vec<Job>, Option<Message>) {
+        let mut batch = vec![first];
+        while batch.len() < BATCH {
+            match self.messages.try_recv() {
+                Ok(Message::Job(job)) => batch.push(job),
+                Ok(other) => return (batch, Some(other)),
+                Err(_) => break,
+            }
+        }
+        (batch, None)
+    }
+
+    /// Nobody reads meanwhile: redb needs the database to itself.
+    fn compact(&mut self, answer: oneshot::Sender<bool>) -> Result<(), String> {
+        let mut guard = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(database) = guard.as_mut() else { return Err("the store is not open".to_owned()) };
+        match catch_unwind(AssertUnwindSafe(|| database.compact())) {
+            Ok(Ok(smaller)) => {
+                let _ = answer.send(smaller);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("compaction panicked; run `mcp-webhookd verify`".to_owned()),
+        }
     }
 
     fn commit(&mut self, batch: Vec<Job>) -> Result<(), String> {
@@ -130,6 +159,7 @@ impl<M: Medium> Writer<M> {
             let mut memory = self.shared.memory.write().unwrap_or_else(PoisonError::into_inner);
             memory.set = committed.set;
             memory.attachment = committed.attachment;
+            memory.bytes = committed.bytes;
         }
         if !committed.touched.is_empty() {
             self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(committed.touched);
@@ -170,6 +200,7 @@ impl<M: Medium> Writer<M> {
         loop {
             match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(Message::Job(job)) => drop(job),
+                Ok(Message::Compact(answer)) => drop(answer),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => return true,
             }
@@ -227,7 +258,8 @@ fn open(medium: &mut impl Medium, key: &SealingKey) -> Result<Opened, OpenError>
     let set = read_subscriptions(&txn, key)?;
     let snapshot = Snapshot { txn, log_id: Arc::clone(&log_id) };
     let lanes = snapshot.lanes()?.into_iter().collect();
-    let memory = Memory { log_id, set, attachment: attachment.map(Arc::new) };
+    let bytes = value("bytes")?.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes);
+    let memory = Memory { log_id, set, attachment: attachment.map(Arc::new), bytes };
     drop((meta, snapshot));
     Ok(Opened { database, head, memory, lanes })
 }
@@ -248,15 +280,21 @@ fn prepare(database: &Database, key: &SealingKey) -> Result<(), OpenError> {
     }
     {
         let head = Head { seq: 1, change: 1 };
-        let memory = Memory { log_id: "".into(), set: SubscriptionSet::default(), attachment: None };
+        let memory =
+            Memory { log_id: "".into(), set: SubscriptionSet::default(), attachment: None, bytes: 0 };
         let mut tx = Tx::open(&txn, head, memory, key)?;
-        let log_id = uuid::Uuid::new_v4().hyphenated().to_string();
+        let log_id = new_log_id();
         tx.meta.insert("format", FORMAT.to_be_bytes().as_slice()).map_err(redb::Error::from)?;
         tx.meta.insert("log_id", log_id.as_bytes()).map_err(redb::Error::from)?;
         tx.meta.insert("head", record::encode_head(head).as_slice()).map_err(redb::Error::from)?;
     }
     txn.commit().map_err(redb::Error::from)?;
     Ok(())
+}
+
+/// The identity of a log that did not exist before.
+pub(crate) fn new_log_id() -> String {
+    uuid::Uuid::new_v4().hyphenated().to_string()
 }
 
 fn read_subscriptions(txn: &redb::ReadTransaction, key: &SealingKey) -> Result<SubscriptionSet, redb::Error> {

@@ -35,6 +35,8 @@ pub struct Config {
     pub max_in_flight: usize,
     /// `[retention] days`: how long deliveries that are over are kept, and ids remembered.
     pub retention: Duration,
+    /// `[retention] size_mb`: when deliveries take more, the oldest that are over and known to Odoo go; none: no limit (only in tests).
+    pub retention_bytes: Option<u64>,
     /// `[log] format`.
     pub log_format: LogFormat,
     /// `[log] level`: a filter as `RUST_LOG` has it; that variable goes before it.
@@ -66,6 +68,7 @@ impl Default for Config {
             extra_ca_file: None,
             max_in_flight: 256,
             retention: days(30),
+            retention_bytes: Some(10_000_000_000),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -173,6 +176,13 @@ const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
         "30",
         "How long deliveries that are over are kept, and event ids remembered.",
         |c, v| put(&mut c.retention, days(v.number(1, 3650)?)),
+    ),
+    (
+        "retention",
+        "size_mb",
+        "10000",
+        "How much events, payloads and answers may take together; then the oldest that are over, and known to\nOdoo, go early (their ids are forgotten with them). The file is up to twice as large.",
+        |c, v| put(&mut c.retention_bytes, Some(v.number(1, 10_000_000)? * 1_000_000)),
     ),
     (
         "log",

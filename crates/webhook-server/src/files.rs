@@ -62,6 +62,11 @@ impl DataDir {
         self.0.join("log.redb")
     }
 
+    /// What secrets in the store are sealed with.
+    pub fn key(&self) -> PathBuf {
+        self.0.join("key")
+    }
+
     /// The addon's token, unless the configuration names another file.
     pub fn token(&self) -> PathBuf {
         self.0.join("token")
@@ -121,7 +126,7 @@ impl DataDir {
     }
 
     fn sealing_key(&self) -> Result<SealingKey> {
-        let path = self.0.join("key");
+        let path = self.key();
         match fs::read(&path) {
             Ok(bytes) => match bytes.as_slice().try_into() {
                 Ok(bytes) => Ok(SealingKey::new(bytes)),

@@ -5,10 +5,8 @@ use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 use serde::Serialize;
 use webhook_log::Health;
 
-use crate::rpc::Service;
+use crate::{rpc::Service, upkeep::Space};
 
-/// Below this much free space the operator is told. Intake ends only when the disk is full.
-pub const LOW_DISK_BYTES: u64 = 200 << 20;
 /// Odoo pulls every minute; after this time something is wrong.
 const PULL_PATIENCE: Duration = Duration::from_secs(10 * 60);
 
@@ -27,6 +25,14 @@ pub struct Reason {
 pub fn reasons(service: &Service) -> Vec<Reason> {
     let store = match &*service.log.health().borrow() {
         Health::Ready => None,
+        Health::Full { reason } => Some(Reason {
+            kind: "disk_full",
+            message: format!(
+                "nothing new is accepted, deliveries go on: {reason} in {}; make room, or lower retention.days",
+                service.data.path().display()
+            ),
+            stops_work: true,
+        }),
         Health::Unavailable { reason } => Some(Reason {
             kind: "store_unavailable",
             message: format!("{reason}; it is opened again by itself once the cause is gone"),
@@ -41,15 +47,13 @@ pub fn reasons(service: &Service) -> Vec<Reason> {
     store.into_iter().chain(dispatcher).chain(low_disk(service)).chain(silent_odoo(service)).collect()
 }
 
+/// Told before intake stops.
 fn low_disk(service: &Service) -> Option<Reason> {
-    let free = free_bytes(service.data.path()).ok()?;
-    (free < LOW_DISK_BYTES).then(|| Reason {
+    let space = Space::of(service.data.path()).ok()?;
+    let is_low = !space.is_short() && space.free < 2 * space.reserve();
+    is_low.then(|| Reason {
         kind: "disk_low",
-        message: format!(
-            "{} MB are free in {}; make room, or lower retention.days",
-            free >> 20,
-            service.data.path().display()
-        ),
+        message: format!("{space} in {}; make room, or lower retention.days", service.data.path().display()),
         stops_work: false,
     })
 }
@@ -70,13 +74,4 @@ fn silent_odoo(service: &Service) -> Option<Reason> {
         ),
         stops_work: false,
     })
-}
-
-/// Bytes that the sidecar's user may still write where `path` is.
-///
-/// # Errors
-/// The path cannot be looked at.
-pub fn free_bytes(path: &std::path::Path) -> std::io::Result<u64> {
-    let found = rustix::fs::statvfs(path)?;
-    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }

@@ -14,3 +14,4 @@ pub mod rpc;
 pub mod serve;
 pub mod systemd;
 pub mod token;
+mod upkeep;

@@ -7,10 +7,10 @@ use std::{
 };
 
 use webhook_dispatch::Counters;
-use webhook_log::{Backlog, Distribution, Health, Waiting};
+use webhook_log::{Backlog, Distribution, Waiting};
 use webhook_model::Failure;
 
-use crate::{health, rpc::Service};
+use crate::{rpc::Service, upkeep::Space};
 
 /// What became of submitted events, in the order of [`Service::submitted`].
 pub const SUBMITTED: [&str; 3] = ["accepted", "duplicate", "rejected"];
@@ -60,13 +60,13 @@ pub fn render(service: &Service, counters: &Counters) -> String {
     }
     page.histogram("request_seconds", "How long requests to endpoints took.", &counters.latency());
     page.histogram("commit_seconds", "How long commits took, fsync included.", &service.log.commits());
-    let ready = u8::from(*service.log.health().borrow() == Health::Ready);
+    let ready = u8::from(service.log.health().borrow().works());
     page.gauge("store_ready", "1 while the delivery log works.", ready);
     if let Ok(found) = std::fs::metadata(service.data.store()) {
         page.gauge("store_bytes", "Size of the delivery log's file.", found.len());
     }
-    if let Ok(free) = health::free_bytes(service.data.path()) {
-        page.gauge("disk_free_bytes", "Free space where the delivery log is.", free);
+    if let Ok(space) = Space::of(service.data.path()) {
+        page.gauge("disk_free_bytes", "Free space where the delivery log is.", space.free);
     }
     backlog(&mut page, service);
     let pulled = service.pulled_at.load(Relaxed) as f64 / 1000.0;

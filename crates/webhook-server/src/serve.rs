@@ -16,7 +16,7 @@ use jsonrpsee::server::{
 use sd_notify::NotifyState;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
-use webhook_dispatch::{Clock, Counters, Dispatcher, Options, SystemClock};
+use webhook_dispatch::{Counters, Dispatcher, Options, SystemClock};
 use webhook_log::{Log, medium};
 use webhook_model::limits;
 
@@ -27,22 +27,17 @@ use crate::{
     knock,
     live::{self, Live, LiveTransport},
     rpc::{self, Service, middleware::Guarded},
-    systemd,
+    systemd, upkeep,
 };
 
 /// Open connections; more wait to be accepted.
 const CONNECTIONS: usize = 512;
 /// The head of a request must be there within this time.
 const HEAD_TIME: Duration = Duration::from_secs(5);
-/// Deliveries forgotten in one commit, so that retention never holds up a delivery.
-const PURGE_STEP: usize = 200;
-/// How often retention looks.
-const PURGE_EVERY: Duration = Duration::from_secs(60);
 
 /// A sidecar that is wired up and listens, but does not run yet.
 #[derive(Debug)]
 pub struct Sidecar {
-    config: Config,
     data: DataDir,
     listener: TcpListener,
     address: SocketAddr,
@@ -86,6 +81,7 @@ impl Sidecar {
             counters: Arc::clone(&counters),
             dispatcher_gone: Default::default(),
             retention: config.retention,
+            retention_bytes: config.retention_bytes,
             version: env!("CARGO_PKG_VERSION"),
             started: Instant::now(),
             submitted: Default::default(),
@@ -100,7 +96,7 @@ impl Sidecar {
             Options { max_in_flight: config.max_in_flight },
         );
         let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
-        Ok(Self { config, data, listener, address, log, front, service, dispatcher })
+        Ok(Self { data, listener, address, log, front, service, dispatcher })
     }
 
     /// Where it listens.
@@ -126,12 +122,13 @@ impl Sidecar {
         files::write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
         tracing::info!(address = %self.address, data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
-        let retention = tokio::spawn(retain(self.log.clone(), self.config.retention, stop.clone()));
+        let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
+        let space = tokio::spawn(upkeep::guard_space(Arc::clone(&self.service), stop.clone()));
         let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         systemd::tell(NotifyState::Ready);
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
-        let _ = tokio::join!(dispatcher, knocker, retention, watchdog);
+        let _ = tokio::join!(dispatcher, knocker, retention, space, watchdog);
         let log = self.log;
         tokio::task::spawn_blocking(move || log.close()).await?;
         let _ = std::fs::remove_file(self.data.address());
@@ -209,19 +206,4 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
-}
-
-/// Forgets what is older than the retention, in small steps.
-async fn retain(log: Log, retention: Duration, stop: CancellationToken) {
-    let clock = SystemClock;
-    loop {
-        let before = clock.now().0.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX));
-        while let Ok(PURGE_STEP..) = log.purge(webhook_model::Millis(before), PURGE_STEP).await {
-            tokio::task::yield_now().await;
-        }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PURGE_EVERY) => {}
-        }
-    }
 }

@@ -23,7 +23,7 @@ fn without_a_sidecar_every_command_says_what_to_do() {
 fn the_addons_token_is_told_that_there_is_no_administration() {
     let operator = Operator::with_sidecar();
     operator.addon("system.attach", json!({"database": "u1", "database_name": "prod"}));
-    for method in ["admin.status", "admin.reload", "admin.rotate_token", "admin.verify"] {
+    for method in ["admin.status", "admin.reload", "admin.rotate_token", "admin.verify", "admin.compact"] {
         let (_, unknown) = operator.call(&operator.token("token"), "admin.nonsense", json!({}));
         let (_, answer) = operator.call(&operator.token("token"), method, json!({}));
         assert_eq!((answer["code"].as_i64(), &answer), (Some(-32601), &unknown), "{method}");
@@ -186,6 +186,33 @@ fn a_template_is_previewed_without_a_sidecar() {
     let wrong = file("w.json", r#"{"text": "{{ nope }}"}"#);
     operator.run(&["template", "preview", &wrong]).expect(4, "correct the template");
     operator.run(&["template", "preview", "/nowhere"]).expect(1, "give another file");
+}
+
+#[test]
+fn a_backup_taken_while_it_runs_is_restored_under_a_new_identity() {
+    let mut operator = Operator::with_sidecar();
+    let listener = Listener::start(&operator, &["--count", "1"]);
+    operator.subscribe(&listener.url);
+    let event = operator.submit(1);
+    listener.end();
+    let info = |operator: &Operator| operator.addon("system.info", json!({}));
+    let before = info(&operator);
+    let file = operator.folder.path().join("backup.redb");
+    let file = file.to_str().unwrap();
+    operator.run(&["backup", file]).expect(0, "the sidecar is running and makes the copy itself");
+    operator.run(&["backup", file]).expect(4, "exists already; name another file");
+    operator.run(&["compact"]).expect(0, "and has");
+    operator.run(&["restore", file]).expect(1, "stop it, restore, and start it again");
+    operator.stop();
+    std::fs::write(operator.folder.path().join("junk"), "no log").unwrap();
+    operator.run(&["restore", operator.folder.path().join("junk").to_str().unwrap()]).expect(5, "");
+    operator.run(&["restore", file]).expect(0, "log.replaced");
+    operator.run(&["compact"]).expect(0, "and has");
+    operator.run(&["backup", operator.folder.path().join("second").to_str().unwrap()]).expect(0, "rows");
+    operator.start(&[]);
+    let after = info(&operator);
+    assert_ne!(before["log_id"], after["log_id"]);
+    operator.run(&["deliveries", "show", &event]).expect(0, &event);
 }
 
 #[test]

@@ -16,8 +16,9 @@ use super::{Trouble, client::Client, output};
 use crate::{
     config::Config,
     files::{self, DataDir},
-    health, knock, live,
+    knock, live,
     token::Tokens,
+    upkeep::Space,
 };
 
 /// One check of the network takes at most this long.
@@ -133,11 +134,11 @@ fn disk(folder: &Path) -> Finding {
     let Some(existing) = folder.ancestors().find(|path| path.exists()) else {
         return Warn("not looked at: the data directory has no existing parent".to_owned());
     };
-    match health::free_bytes(existing) {
-        Ok(free) if free < health::LOW_DISK_BYTES => {
-            Fail(format!("{} MB are free; make room, or lower retention.days", free >> 20))
+    match Space::of(existing) {
+        Ok(space) if space.is_short() => {
+            Fail(format!("{space}, so nothing new is accepted; make room, or lower retention.days"))
         }
-        Ok(free) => Fine(format!("{:.1} GB are free", free as f64 / 1e9)),
+        Ok(space) => Fine(format!("{:.1} GB are free", space.free as f64 / 1e9)),
         Err(error) => Warn(format!("not looked at: {error}")),
     }
 }

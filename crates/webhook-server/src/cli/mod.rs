@@ -5,6 +5,7 @@
 
 mod check_config;
 mod client;
+mod copies;
 mod deliveries;
 mod doctor;
 mod listen;
@@ -119,6 +120,12 @@ enum Command {
     Token(token::Command),
     /// Verify the whole delivery log
     Verify,
+    /// Copy the delivery log into a new file, also while the sidecar runs
+    Backup(copies::BackupOptions),
+    /// Put a backup in the place of the delivery log of a sidecar that is stopped
+    Restore(copies::RestoreOptions),
+    /// Give the delivery log's free pages back to the file system
+    Compact,
     /// A receiver for development: prints what arrives and verifies its signature
     Listen(listen::Options),
     /// Print a script for the shell that completes commands and options
@@ -164,6 +171,9 @@ fn run_configured(command: &Command, global: &Global, config: Config) -> Result<
             Ok(())
         }
         Command::Verify => verify::run(&config),
+        Command::Backup(options) => copies::backup(&config, options),
+        Command::Restore(options) => copies::restore(&config, options),
+        Command::Compact => copies::compact(&config),
         Command::Doctor(options) => block_on(doctor::run(&config, options)),
         Command::Status(options) => block_on(status::run(&config, options)),
         Command::Subscriptions(command) => block_on(subscriptions::run(&config, command)),
@@ -194,7 +204,7 @@ fn configure(global: &Global) -> Result<Config, Vec<Fault>> {
 }
 
 /// For commands that wait for the network, one thread is plenty.
-fn block_on(work: impl Future<Output = Result<()>>) -> Result<()> {
+fn block_on<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.context("start the runtime")?.block_on(work)
 }

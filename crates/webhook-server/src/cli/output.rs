@@ -1,9 +1,10 @@
 //! What commands print: tables for people, JSON for programs. Colour only on a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 /// Standard output; styles are left out where it is not a terminal, or `NO_COLOR` is set.
@@ -41,6 +42,26 @@ pub fn style(word: &str) -> Style {
 pub fn coloured(word: &str, width: usize) -> String {
     let style = style(word);
     format!("{style}{word}{style:#}{:fill$}", "", fill = width.saturating_sub(word.chars().count()))
+}
+
+/// How far something with a known end is; seen on a terminal only.
+pub fn progress(all: u64, unit: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(&format!(
+        "{{wide_bar}} {{human_pos}}/{{human_len}} {unit}, {{eta}} left"
+    ));
+    ProgressBar::new(all).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+/// How far something without a known end is; seen on a terminal only.
+pub fn spinner(unit: &str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template(&format!("{{spinner}} {{human_pos}} {unit}, {{elapsed}}"));
+    ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 /// Text from elsewhere: what could steer a terminal is shown, not obeyed.

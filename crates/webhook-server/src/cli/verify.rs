@@ -1,13 +1,10 @@
 //! `verify`: the whole check of the delivery log, with a progress bar; of a running sidecar through the sidecar.
 
-use std::io::IsTerminal;
-
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use webhook_log::{Log, medium};
 
-use super::{Trouble, client::Client};
+use super::{Trouble, client::Client, output};
 use crate::{config::Config, files::DataDir};
 
 /// Verifies it.
@@ -31,20 +28,11 @@ pub fn run(config: &Config) -> Result<()> {
 fn look(log: &Log) -> Result<(Vec<String>, u64, u64)> {
     Ok(log.read(|snapshot| {
         let (events, attempts) = snapshot.size()?;
-        let bar = progress(events);
+        let bar = output::progress(events, "events");
         let faults = snapshot.check_with(|looked_at| bar.set_position(looked_at))?;
         bar.finish_and_clear();
         Ok((faults, events, attempts))
     })?)
-}
-
-/// Seen on a terminal only.
-fn progress(events: u64) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} events, {eta} left");
-    ProgressBar::new(events).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
 }
 
 /// The sidecar runs, so it looks itself.

@@ -1,6 +1,6 @@
 //! `admin.*`: for the sidecar's own commands. The addon's token is told that these methods do not exist.
 
-use std::{collections::BTreeMap, sync::atomic::Ordering::Relaxed};
+use std::{collections::BTreeMap, path::PathBuf, sync::atomic::Ordering::Relaxed};
 
 use serde_json::{Value, json};
 use webhook_model::Millis;
@@ -8,7 +8,7 @@ use webhook_model::Millis;
 use super::{
     Answer, Service,
     error::{Kind, RpcError},
-    fields::Fields,
+    fields::{self, Fields},
 };
 use crate::{health, metrics, token::Rotation};
 
@@ -79,6 +79,34 @@ pub async fn verify(service: &Service, params: Option<&str>) -> Answer {
     let (faults, (events, attempts)) =
         looked.map_err(|_| RpcError::new(Kind::StoreUnavailable, "the check ended early; see the log"))??;
     Ok(json!({"faults": faults, "events": events, "attempts": attempts}).into())
+}
+
+/// `admin.backup`: a copy of the log in a new file of the sidecar's machine, while it is in use.
+pub async fn backup(service: &Service, params: Option<&str>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let file = PathBuf::from(fields.required("file", "a path", fields::string)?);
+    fields.finish()?;
+    let log = service.log.clone();
+    let place = file.clone();
+    let copied =
+        tokio::task::spawn_blocking(move || log.read(|snapshot| Ok(snapshot.backup(&place, |_| ()))));
+    let rows = copied
+        .await
+        .map_err(|_| RpcError::new(Kind::StoreUnavailable, "the backup ended early; see the log"))??
+        .map_err(|error| failed(&error.into()))?;
+    tracing::info!(file = %file.display(), rows, "backed up the delivery log");
+    Ok(json!({"file": file, "rows": rows}).into())
+}
+
+/// `admin.compact`: gives free pages back to the file system. Intake and sending wait meanwhile.
+pub async fn compact(service: &Service, params: Option<&str>) -> Answer {
+    Fields::parse(params)?.finish()?;
+    let length = || std::fs::metadata(service.data.store()).map(|found| found.len()).ok();
+    let before = length();
+    service.log.compact().await?;
+    let after = length();
+    tracing::info!(before, after, "compacted the delivery log");
+    Ok(json!({"before_bytes": before, "after_bytes": after}).into())
 }
 
 fn failed(error: &anyhow::Error) -> RpcError {

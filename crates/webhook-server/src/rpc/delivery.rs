@@ -117,7 +117,7 @@ pub async fn changes(service: &Service, caller: &Caller, params: Option<&str>) -
         ),
     })?;
     if !caller.is_admin {
-        service.pulled(&found.cursor);
+        service.pulled(&after, &found.cursor);
     }
     page.answer(&json!({"cursor": found.cursor, "more": found.more, "log_id": &*service.log.log_id()}))
 }

@@ -81,6 +81,8 @@ pub struct Service {
     pub dispatcher_gone: AtomicBool,
     /// For how long ids are remembered.
     pub retention: Duration,
+    /// How much is kept; none: as much as there is.
+    pub retention_bytes: Option<u64>,
     /// This program's version.
     pub version: &'static str,
     /// When it started.
@@ -120,8 +122,9 @@ impl Service {
         }
     }
 
-    /// Odoo pulled the feed up to `cursor`.
-    fn pulled(&self, cursor: &str) {
+    /// Odoo keeps everything before `after`, and pulled the feed up to `cursor`.
+    fn pulled(&self, after: &str, cursor: &str) {
+        self.log.pulled_up_to(after);
         let change = cursor.rsplit(':').next().and_then(|text| text.parse().ok()).unwrap_or(0);
         self.pulled_to.store(change, Relaxed);
         self.pulled_at.store(self.now().0, Relaxed);
@@ -177,6 +180,8 @@ const METHODS: &[(&str, Access)] = &[
     ("admin.reload", Access::Admin),
     ("admin.rotate_token", Access::Admin),
     ("admin.verify", Access::Admin),
+    ("admin.backup", Access::Admin),
+    ("admin.compact", Access::Admin),
 ];
 
 type Called<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -208,6 +213,8 @@ fn call<'a>(
         "admin.reload" => Box::pin(admin::reload(service, params)),
         "admin.rotate_token" => Box::pin(admin::rotate_token(service, params)),
         "admin.verify" => Box::pin(admin::verify(service, params)),
+        "admin.backup" => Box::pin(admin::backup(service, params)),
+        "admin.compact" => Box::pin(admin::compact(service, params)),
         _ => Box::pin(openrpc::discover(service, caller, params)),
     }
 }

@@ -105,6 +105,8 @@ const METHODS: &[(&str, &str, &[Param], &str)] = &[
         "{file}",
     ),
     ("admin.verify", "The whole check of the log.", &[], "{faults, events, attempts}"),
+    ("admin.backup", "A copy of the log in a new file.", &[("file", "string")], "{file, rows}"),
+    ("admin.compact", "Gives free pages back to the file system.", &[], "{before_bytes, after_bytes}"),
 ];
 
 const SUBSCRIPTION: &[Param] = &[

@@ -139,15 +139,20 @@ impl Operator {
 
     /// Submits one event; answers its id.
     pub fn submit(&self, number: u32) -> String {
-        let id = format!("0190c1de-7b5a-7c3e-9b0a-{number:012}");
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
-        let timestamp = webhook_model::Millis(u64::try_from(now).unwrap()).to_string();
-        let event = json!({"id": id, "subscription_id": SUBSCRIPTION, "model": "sale.order", "event_type": "write",
-            "record_ids": [number], "user_id": null, "timestamp": timestamp});
+        let event = event(number);
         let answer = self.addon("event.submit", json!({"events": [event]}));
         assert_eq!(answer["results"][0]["status"], "accepted", "{answer}");
-        id
+        event["id"].as_str().unwrap().to_owned()
     }
+}
+
+/// An event of now for the subscription that tests use.
+pub fn event(number: u32) -> Value {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    let timestamp = webhook_model::Millis(u64::try_from(now).unwrap()).to_string();
+    json!({"id": format!("0190c1de-7b5a-7c3e-9b0a-{number:012}"), "subscription_id": SUBSCRIPTION,
+        "model": "sale.order", "event_type": "write", "record_ids": [number], "user_id": null,
+        "timestamp": timestamp})
 }
 
 impl Drop for Operator {

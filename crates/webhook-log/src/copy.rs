@@ -1,0 +1,177 @@
+//! Backup and restore: a log as a file that can be put elsewhere.
+//!
+//! A backup is a copy of one snapshot, row by row, taken while the sidecar works; secrets stay sealed in it, and the
+//! key is not part of it. A restored log has a new identity: what Odoo pulled from the log before says nothing about
+//! this one, so the addon sends its subscriptions again and reads the feed from the beginning. What was pending when
+//! the backup was made is pending again, and sent again under the same ids.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use redb::{Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value};
+
+use crate::{
+    due::Snapshot,
+    medium::{self, OpenError},
+    tables::{ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, FORMAT, IDS, META, OUTCOMES, RETRY_AT, SUBSCRIPTIONS},
+    writer,
+};
+
+/// Rows written in one commit of a copy.
+const STEP: u64 = 50_000;
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// It would overwrite something.
+    #[error("{0} exists already; name another file, or move it away")]
+    Exists(PathBuf),
+    /// The file to restore is not sound.
+    #[error("{file} is not a sound delivery log: {fault}; choose another backup")]
+    Unsound {
+        /// The backup.
+        file: PathBuf,
+        /// The first thing that is wrong with it.
+        fault: String,
+    },
+    /// The file to restore, or the present store, does not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The file system said no.
+    #[error("{0}: {1}")]
+    Io(PathBuf, #[source] io::Error),
+    /// redb said no.
+    #[error("the copy could not be written: {0}")]
+    Store(#[source] Box<redb::Error>),
+}
+
+impl<E: Into<redb::Error>> From<E> for CopyError {
+    fn from(error: E) -> Self {
+        Self::Store(Box::new(error.into()))
+    }
+}
+
+impl Snapshot {
+    /// Writes everything to a new file with mode 0600, whole or not at all. `progress` hears the rows written so far.
+    ///
+    /// # Errors
+    /// See [`CopyError`].
+    pub fn backup(&self, file: &Path, mut progress: impl FnMut(u64)) -> Result<u64, CopyError> {
+        if file.exists() {
+            return Err(CopyError::Exists(file.to_owned()));
+        }
+        let unfinished = file.with_extension("unfinished");
+        let to = medium::create(&unfinished)?;
+        let mut rows = 0;
+        let mut done = |step| {
+            rows += step;
+            progress(rows);
+        };
+        copy(&self.txn, &to, META, &mut done)?;
+        copy(&self.txn, &to, SUBSCRIPTIONS, &mut done)?;
+        copy(&self.txn, &to, IDS, &mut done)?;
+        copy(&self.txn, &to, EVENTS, &mut done)?;
+        copy(&self.txn, &to, ATTEMPTS, &mut done)?;
+        copy(&self.txn, &to, DUE, &mut done)?;
+        copy(&self.txn, &to, RETRY_AT, &mut done)?;
+        copy(&self.txn, &to, CHANGES, &mut done)?;
+        copy(&self.txn, &to, OUTCOMES, &mut done)?;
+        copy(&self.txn, &to, CLOSED, &mut done)?;
+        drop(to);
+        medium::take_name(&unfinished, file).map_err(|error| CopyError::Io(file.to_owned(), error))?;
+        Ok(rows)
+    }
+}
+
+fn copy<K: Key + 'static, V: Value + 'static>(
+    from: &ReadTransaction,
+    to: &Database,
+    table: TableDefinition<'static, K, V>,
+    done: &mut impl FnMut(u64),
+) -> Result<(), CopyError> {
+    let from = from.open_table(table)?;
+    let mut rows = from.iter()?;
+    loop {
+        let txn = to.begin_write()?;
+        let mut written = 0;
+        {
+            let mut into = txn.open_table(table)?;
+            for row in rows.by_ref() {
+                let (key, value) = row?;
+                into.insert(key.value(), value.value())?;
+                written += 1;
+                if written == STEP {
+                    break;
+                }
+            }
+        }
+        txn.commit()?;
+        done(written);
+        if written < STEP {
+            return Ok(());
+        }
+    }
+}
+
+/// Puts a backup in the place of `store`, which must not be in use; answers where the store that was there is now.
+///
+/// # Errors
+/// The backup is not sound, the store is in use, or the file system said no. Nothing has changed then.
+pub fn restore(backup: &Path, store: &Path) -> Result<Option<PathBuf>, CopyError> {
+    if store.exists() {
+        drop(medium::open(store)?);
+    }
+    let replaced = store.with_extension("replaced");
+    if replaced.exists() {
+        return Err(CopyError::Exists(replaced));
+    }
+    let unfinished = store.with_extension("unfinished");
+    let made = make_ready(backup, &unfinished);
+    if made.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    made?;
+    let io = |error| CopyError::Io(store.to_owned(), error);
+    let was_there = store.exists();
+    if was_there {
+        fs::hard_link(store, &replaced).map_err(io)?;
+    }
+    medium::take_name(&unfinished, store).map_err(io)?;
+    Ok(was_there.then_some(replaced))
+}
+
+/// A copy of the backup that was examined and has an identity of its own.
+fn make_ready(backup: &Path, unfinished: &Path) -> Result<(), CopyError> {
+    let io = |error| CopyError::Io(backup.to_owned(), error);
+    fs::copy(backup, unfinished).map_err(io)?;
+    medium::restrict(unfinished).map_err(io)?;
+    let database = medium::open(unfinished)?;
+    examine(&database, backup)?;
+    renew(&database)
+}
+
+fn examine(database: &Database, backup: &Path) -> Result<(), CopyError> {
+    let unsound = |fault: String| CopyError::Unsound { file: backup.to_owned(), fault };
+    let txn = database.begin_read()?;
+    let Ok(meta) = txn.open_table(META) else {
+        return Err(unsound("it has no facts about itself".to_owned()));
+    };
+    match meta.get("format")?.map(|row| row.value().try_into().map(u32::from_be_bytes)) {
+        Some(Ok(FORMAT)) => {}
+        Some(Ok(found)) => return Err(OpenError::Newer { found, known: FORMAT }.into()),
+        _ => return Err(unsound("its format is unknown".to_owned())),
+    }
+    drop(meta);
+    let faults = Snapshot { txn, log_id: "".into() }.check()?;
+    faults.into_iter().next().map_or(Ok(()), |fault| Err(unsound(fault)))
+}
+
+/// Another log from now on.
+fn renew(database: &Database) -> Result<(), CopyError> {
+    let txn = database.begin_write()?;
+    txn.open_table(META)?.insert("log_id", writer::new_log_id().as_bytes())?;
+    txn.commit()?;
+    Ok(())
+}

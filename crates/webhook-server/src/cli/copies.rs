@@ -1,0 +1,127 @@
+//! `backup`, `restore` and `compact`: the delivery log as a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use serde_json::{Value, json};
+use webhook_log::{Log, medium};
+
+use super::{Trouble, client::Client, output};
+use crate::{config::Config, files::DataDir};
+
+#[derive(Debug, Args)]
+pub struct BackupOptions {
+    /// The file to make; it must not exist yet
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreOptions {
+    /// A file that `backup` made
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
+/// Copies the log into a new file, also while the sidecar runs.
+pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
+    let file = std::path::absolute(&options.file).context("find out where the file is to be")?;
+    let data = store(config)?;
+    let rows = match open(config, &data) {
+        Ok(log) => {
+            let bar = output::spinner("rows copied");
+            let copied = log.read(|snapshot| Ok(snapshot.backup(&file, |rows| bar.set_position(rows))))?;
+            bar.finish_and_clear();
+            log.close();
+            Some(copied?)
+        }
+        Err(error) if is_locked(&error) => {
+            eprintln!("mcp-webhookd: the sidecar is running and makes the copy itself");
+            let asked = async { Client::new(config)?.call("admin.backup", json!({"file": file})).await };
+            super::block_on(asked)?["rows"].as_u64()
+        }
+        Err(error) => return Err(error),
+    };
+    let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    eprintln!(
+        "mcp-webhookd: made {}{rows}; secrets in it are sealed: keep {} as well, in another place",
+        file.display(),
+        data.key().display()
+    );
+    Ok(())
+}
+
+/// Puts a backup in the place of the log.
+pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
+    let data = DataDir::choose(config.data_dir.clone())?;
+    // Makes what is missing, and refuses files that others can read.
+    data.open(config.token_file.as_deref())?;
+    match webhook_log::restore(&options.file, &data.store()) {
+        Ok(replaced) => {
+            let was = replaced.map_or_else(String::new, |old| {
+                format!("; the log that was there is {} now, delete it when all is well", old.display())
+            });
+            eprintln!(
+                "mcp-webhookd: restored {}{was}. It has a new identity, so Odoo sends its subscriptions and what waits there \
+                 again. What was pending in the backup is sent again under the same webhook-id. Start the sidecar",
+                options.file.display()
+            );
+            Ok(())
+        }
+        Err(webhook_log::CopyError::Open(medium::OpenError::Locked)) => {
+            bail!("the sidecar is running; stop it, restore, and start it again")
+        }
+        Err(error) => Err(Trouble::Unsound(error.to_string()).into()),
+    }
+}
+
+/// Gives free pages back to the file system.
+pub fn compact(config: &Config) -> Result<()> {
+    let data = store(config)?;
+    let before = length(&data.store());
+    match open(config, &data) {
+        Ok(log) => {
+            let bar = output::spinner("compacting");
+            log.compact().wait()?;
+            bar.finish_and_clear();
+            log.close();
+        }
+        Err(error) if is_locked(&error) => {
+            eprintln!(
+                "mcp-webhookd: the sidecar is running; it compacts, and intake and sending wait meanwhile"
+            );
+            let asked = async { Client::new(config)?.call("admin.compact", json!({})).await };
+            let _: Value = super::block_on(asked)?;
+        }
+        Err(error) => return Err(error),
+    }
+    let mb = |bytes: u64| bytes as f64 / 1e6;
+    eprintln!(
+        "mcp-webhookd: the delivery log had {:.1} MB and has {:.1} MB",
+        mb(before),
+        mb(length(&data.store()))
+    );
+    Ok(())
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |found| found.len())
+}
+
+fn store(config: &Config) -> Result<DataDir> {
+    let data = DataDir::choose(config.data_dir.clone())?;
+    if !data.store().exists() {
+        bail!("there is no delivery log in {}; give --data-dir DIR", data.path().display());
+    }
+    Ok(data)
+}
+
+fn open(config: &Config, data: &DataDir) -> Result<Log> {
+    let opened = data.open(config.token_file.as_deref())?;
+    Ok(Log::open(medium::File::new(data.store()), opened.key)?)
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(medium::OpenError::Locked))
+}
