@@ -4,8 +4,8 @@
 default:
     @just --list
 
-# Everything: Rust, the addon's lints and tests in Odoo's own runner, and the line against a real Odoo.
-test: test-rust lint-addon test-addon test-line
+# Everything: Rust, the addon's lints and tests in Odoo's own runner, the line against a real Odoo, the operator's day.
+test: test-rust lint-addon test-addon test-line test-ops
 
 # The Rust tests.
 test-rust:
@@ -18,6 +18,20 @@ test-addon *TAGS:
 # The line from Odoo through the sidecar to an endpoint and back, with a normally started Odoo; FILTER as for pytest -k.
 test-line *FILTER: _release
     python3 tests/odoo/line_tests.py {{FILTER}}
+
+# The operator's day: documentation, dashboard and alerts (real Prometheus), the client; installs what it needs from Debian.
+test-ops: _release
+    python3 tests/ops/run.py
+
+# The Debian package: built, then installed, started, upgraded and removed in a clean Debian machine (root, systemd-nspawn).
+package-test:
+    packaging/build deb
+    python3 tests/ops/package.py
+
+# What is given to users, in target/dist: the Debian package, and archives with checksums.
+dist:
+    packaging/build deb
+    packaging/build archive
 
 # How fast the sidecar is, in a few minutes: a report in target/bench; OPTIONS as `just bench --help` lists them.
 bench *OPTIONS: _release

@@ -109,12 +109,18 @@ impl Operator {
 
     /// A JSON-RPC call with the first token of a file: the answer's `result` or `error`, and the HTTP status.
     pub fn call(&self, token: &str, method: &str, params: Value) -> (u16, Value) {
+        self.call_of(token, None, method, params)
+    }
+
+    /// The same, of a database that names itself.
+    pub fn call_of(&self, token: &str, database: Option<&str>, method: &str, params: Value) -> (u16, Value) {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let url = format!("http://{}/", self.address());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let request = client.post(url).bearer_auth(token).header("content-type", "application/json");
+            let request = database.into_iter().fold(request, |r, name| r.header("x-odoo-database", name));
             let answer = request.body(body).send().await.unwrap();
             let status = answer.status().as_u16();
             let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();

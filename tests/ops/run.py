@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Runs the operator's tests with Debian's Python; missing Debian packages are installed when this is root."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# What is used, and the package that brings it.
+NEEDS = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "php": "php-cli",
+    "go": "golang-go",
+    "node": "nodejs",
+    "curl": "curl",
+    "systemd-analyze": "systemd",
+}
+PYTHON = "/usr/bin/python3"
+
+
+def missing():
+    """Debian packages that are not there."""
+    absent = {package for program, package in NEEDS.items() if not subprocess.run(
+        ["which", program], capture_output=True, check=False).stdout}  # fmt: skip
+    for module in ("requests", "yaml"):
+        if subprocess.run([PYTHON, "-c", f"import {module}"], capture_output=True, check=False).returncode:
+            absent.add(f"python3-{module}")
+    return sorted(absent)
+
+
+def main():
+    """Exit code of the tests."""
+    if absent := missing():
+        if os.geteuid() != 0:
+            sys.exit(f"run: sudo apt-get install {' '.join(absent)}")
+        subprocess.run(["apt-get", "update", "-q"], check=True)
+        environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
+        command = ["apt-get", "install", "-y", "-q", "--no-install-recommends", *absent]
+        subprocess.run(command, check=True, env=environment)
+    tests = [PYTHON, "-m", "unittest", "discover", "-v", "-s", str(Path(__file__).parent)]
+    return subprocess.run(tests, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
