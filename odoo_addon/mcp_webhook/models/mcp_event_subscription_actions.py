@@ -123,9 +123,17 @@ class McpEventSubscription(models.Model):
             "mcp.webhook.explain", self.env._("Why did it not fire?")
         )
 
+    def action_redeliver_failures(self):
+        """Everything that failed since a time, once more."""
+        self.ensure_one()
+        title = self.env._("Redeliver What Failed")
+        return self._dialog("mcp.webhook.redelivery", title, {})
+
     def _open_dialog(self, model, title):
-        sample = self._sample_record()
-        values = {"subscription_id": self.id, "res_id": sample.id or False}
+        return self._dialog(model, title, {"res_id": self._sample_record().id or False})
+
+    def _dialog(self, model, title, values):
+        values = {"subscription_id": self.id, **values}
         return {
             "type": "ir.actions.act_window",
             "name": title,

@@ -1,3 +1,4 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import mcp_webhook_explain
 from . import mcp_webhook_preview
+from . import mcp_webhook_redelivery
