@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from daemon import PROJECT, wait_until
+from test_docs import DOCS, blocks
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian-tree.tar"
 MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
@@ -85,6 +86,10 @@ class Machine:
         """Installs a package file, its dependencies being there."""
         shutil.copy(package, self.root / "root")
         self("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--install", f"/root/{package.name}")
+
+    def follow_the_guide(self, index):
+        """Runs one of the operator's guide's blocks for a machine, where the package is."""
+        return self("sh", "-euc", f"cd /root\n{blocks(DOCS / 'operator.md', 'sh machine')[index]}")
 
     def show(self, prop, unit="mcp-webhookd"):
         """One property of a unit."""
@@ -194,12 +199,18 @@ def freeze(machine):
 
 def second_instance(machine):
     """Another database has another instance, with its own data and port."""
-    (machine.root / "etc/mcp-webhookd/sales.toml").write_text('[server]\nlisten = "127.0.0.1:8171"\n')
-    machine("chgrp", "mcp-webhookd", "/etc/mcp-webhookd/sales.toml")
-    machine("systemctl", "start", "mcp-webhookd@sales")
+    assert "127.0.0.1:8171" in machine.follow_the_guide(2)
     healthy(machine, 8171)
-    assert "127.0.0.1:8171" in machine("mcp-webhookctl", "@sales", "status")
-    machine("systemctl", "stop", "mcp-webhookd@sales")
+    machine("systemctl", "disable", "--now", "mcp-webhookd@sales")
+
+
+def restore(machine):
+    """A backup, restored; the log has a new identity and the same deliveries."""
+    before = call(machine, "system.info", {})["log_id"]
+    machine.follow_the_guide(3)
+    healthy(machine)
+    assert call(machine, "system.info", {})["log_id"] != before
+    assert attempts(machine, 1)[0]["status"] == "success"
 
 
 def newer(package, folder):
@@ -216,7 +227,9 @@ def newer(package, folder):
 
 def live_through(machine, package, clock):
     """From the installation to the purge."""
-    machine.install(package)
+    shutil.copy(package, machine.root / "root")
+    assert "running for" in machine.follow_the_guide(0)
+    assert len(machine.follow_the_guide(1).strip()) == 43, "the token"
     healthy(machine)
     clock.step("installed and started by systemd, healthy")
     check_files(machine)
@@ -230,6 +243,8 @@ def live_through(machine, package, clock):
     clock.step("stood still, and was restarted by the watchdog")
     second_instance(machine)
     clock.step("a second instance, with its own port and data")
+    restore(machine)
+    clock.step("backed up and restored")
     before = machine.show("MainPID")
     with tempfile.TemporaryDirectory() as scratch:
         machine.install(newer(package, Path(scratch)))

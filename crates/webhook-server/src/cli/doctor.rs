@@ -186,7 +186,7 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
             Warn(format!("it can be reached, but answers HTTP {status}; look at the endpoint's own log"))
         }
         Outcome::Failed { failure, message } => Fail(format!(
-            "{}: {message}; see `{}` in the operator's guide",
+            "{}: {message}; see `{}` in docs/troubleshooting.md",
             failure.as_str(),
             failure.as_str()
         )),
