@@ -180,7 +180,7 @@ impl Snapshot {
     }
 
     fn load(&self, lane: SubscriptionId, seq: u64, number: u32, trigger: u8) -> Result<DueRow, redb::Error> {
-        let event = self.event(seq)?;
+        let event = self.event(seq)?.filter(|event| event.subscription_id == lane);
         let attempt = match (&event, number) {
             (Some(event), 1) => Some(event.first_attempt()),
             (Some(event), _) => self.attempt(seq, number, event)?,

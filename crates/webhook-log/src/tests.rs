@@ -1,5 +1,6 @@
 //! The log as its users see it, on a real redb that can be made to fail.
 
+mod damage;
 mod upkeep;
 
 use std::{

@@ -18,7 +18,9 @@ class TestRedelivery(WebhookCase):
         return dialog
 
     def asked(self):
-        return [p for method, p in self.sidecar.calls if method == "delivery.redeliver_many"]
+        return [
+            p for method, p in self.sidecar.calls if method == "delivery.redeliver_many"
+        ]
 
     def test_the_count_comes_first_and_sends_nothing(self):
         subscription = self.subscribe()
