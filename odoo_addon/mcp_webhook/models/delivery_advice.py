@@ -18,7 +18,14 @@ class McpWebhookDelivery(models.Model):
     attempt_of = fields.Char("Try", compute="_compute_attempt_of")
     is_template_fault = fields.Boolean(compute="_compute_advice")
 
-    @api.depends("status", "stage", "response_code", "error_kind", "error_message")
+    @api.depends(
+        "status",
+        "stage",
+        "response_code",
+        "error_kind",
+        "next_attempt_at",
+        "subscription_id.paused",
+    )
     @api.depends_context("lang")
     def _compute_advice(self):
         for delivery in self:

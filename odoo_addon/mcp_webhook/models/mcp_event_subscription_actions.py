@@ -75,7 +75,7 @@ class McpEventSubscription(models.Model):
         self.check_access("write")
         seen = self.env.context.get("mcp_webhook_seen")
         waiting = self.filtered(lambda s: s.approval == "waiting")
-        if seen and any(s.content_digest != seen for s in waiting):
+        if seen and any(s._digest() != seen for s in waiting):
             raise UserError(
                 self.env._(
                     "It was changed while you looked at it. Nothing is approved: reload "
@@ -181,12 +181,14 @@ class McpEventSubscription(models.Model):
             raise UserError(refusal)
 
     def _note_test(self, event):
-        """Its row tells the record from the start: the sidecar's feed does not."""
+        """Its row tells the record, which the sidecar's feed does not. The feed first: a
+        log that we meet for the first time would take the row for a lost one."""
 
         def note(env):
             env["mcp.webhook.mirror"]._lock()
             env["mcp.webhook.delivery"]._note_test(env[self._name].browse(self.id), event)
 
+        self.env["mcp.webhook.mirror"].sudo()._pull_quietly()
         in_own_transaction(self.pool, note)
 
     def _check_can_test(self):

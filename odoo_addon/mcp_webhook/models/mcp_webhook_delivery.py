@@ -14,6 +14,15 @@ DEFAULT_RETENTION_DAYS = 30
 GC_LIMIT = 10_000  # rows per transaction of the autovacuum
 
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def _defused(cell):
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return f"'{cell}"
+    return cell
+
+
 class McpWebhookDelivery(models.Model):
     _name = "mcp.webhook.delivery"
     _description = "Webhook Delivery"
@@ -120,6 +129,17 @@ class McpWebhookDelivery(models.Model):
             "done": ~pending,
         }
         return Domain.OR(domains[stage] for stage in value if stage in domains)
+
+    # -- leaving -----------------------------------------------------------------
+
+    def export_data(self, fields_to_export):
+        """Texts that a spreadsheet would take for a formula are defused: endpoints and
+        record names are other people's words."""
+        exported = super().export_data(fields_to_export)
+        exported["datas"] = [
+            [_defused(cell) for cell in row] for row in exported["datas"]
+        ]
+        return exported
 
     # -- reading -----------------------------------------------------------------
 

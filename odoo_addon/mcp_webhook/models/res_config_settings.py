@@ -59,6 +59,21 @@ class ResConfigSettings(models.TransientModel):
             set_param("mcp_webhook.sidecar_token", token)
         self._mcp_webhook_start_afresh()
 
+    @api.model_create_multi
+    def create(self, vals_list):
+        settings = super().create(vals_list)
+        settings._forget_typed_token()
+        return settings
+
+    def write(self, vals):
+        result = super().write(vals)
+        self._forget_typed_token()
+        return result
+
+    def _forget_typed_token(self):
+        """The cache keeps what was just written; the answer to a save must not."""
+        self.invalidate_recordset(["mcp_webhook_sidecar_token"])
+
     @api.constrains("mcp_webhook_sidecar_url")
     def _check_mcp_webhook_sidecar_url(self):
         for settings in self:
