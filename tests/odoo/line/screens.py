@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 SHOTS = Path(os.environ.get("LINE_SHOTS", Path(__file__).resolve().parent.parent / "shots"))
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
 SUBSCRIPTIONS, DELIVERIES = "event-subscriptions", "webhook-deliveries"
 
 

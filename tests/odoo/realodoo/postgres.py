@@ -9,7 +9,11 @@ from pathlib import Path
 from . import cache, fetch
 from .cache import run
 
-SETTINGS = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c listen_addresses=127.0.0.1"
+# Shared memory in its own folder: /dev/shm is everybody's, and in some containers nobody's.
+SETTINGS = (
+    "-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c listen_addresses=127.0.0.1"
+    " -c dynamic_shared_memory_type=mmap"
+)
 
 
 def free_port():
