@@ -280,6 +280,19 @@ class TestCompanies(WebhookCase):
             with self.assertRaises(AccessError):
                 call(self.ours.with_user(self.foreigner))
 
+    def test_dialogs_tell_nothing_of_another_company(self):
+        for model, name in (
+            ("mcp.webhook.preview", "payload"),
+            ("mcp.webhook.explain", "explanation"),
+            ("mcp.webhook.redelivery", "count"),
+        ):
+            dialogs = self.env[model].with_user(self.foreigner)
+            self.assertRefused(
+                lambda dialogs=dialogs, name=name: dialogs.create(
+                    {"subscription_id": self.ours.id}
+                ).read([name])
+            )
+
     def test_deliveries_follow_their_company(self):
         self.Partner.create({"name": "A", "company_id": self.env.company.id})
         row = self.rows(self.ours)

@@ -30,6 +30,7 @@ class McpWebhookExplain(models.TransientModel):
 
     @api.depends("res_id", "subscription_id")
     def _compute_explanation(self):
+        self.subscription_id.check_access("read")
         for wizard in self:
             wizard.explanation = _as_html(wizard._conditions())
 

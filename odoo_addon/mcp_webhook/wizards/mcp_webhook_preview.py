@@ -18,6 +18,7 @@ class McpWebhookPreview(models.TransientModel):
 
     @api.depends("res_id", "subscription_id")
     def _compute_payload(self):
+        self.subscription_id.check_access("read")
         for preview in self:
             preview.payload, preview.error = preview.subscription_id._render_preview(
                 preview.res_id

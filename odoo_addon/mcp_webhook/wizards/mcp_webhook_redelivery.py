@@ -27,6 +27,7 @@ class McpWebhookRedelivery(models.TransientModel):
 
     @api.depends("since", "subscription_id")
     def _compute_count(self):
+        self.subscription_id.check_access("read")
         for wizard in self:
             wizard.count, wizard.trouble = 0, False
             try:

@@ -247,6 +247,22 @@ def test_failing_subscription_says_what_to_do_and_is_reset(line, page):
     expect(page.locator(".o_form_view")).to_contain_text("404")
 
 
+def test_everything_that_failed_is_sent_again_with_the_count_first(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    line.receiver.answers[path] = 500
+    for number in range(3):
+        line.session.create("res.partner", name=f"Failing {number}")
+    line.wait_rows(subscription, "failed", 3)
+    line.receiver.answers[path] = 200
+    open_subscription(page, line, subscription)
+    page.click("button[name=action_redeliver_failures]")
+    expect(page.locator(".modal div[name=count]")).to_have_text("3")
+    shot(page, "redelivery_dialog")
+    page.click(".modal button[name=action_redeliver]")
+    notification(page, "3 sent again")
+    line.wait_rows(subscription, "success", 3)
+
+
 def test_followers_get_one_message_when_it_fails_and_one_when_it_recovers(line, page):
     subscription, path = line.subscribe("res.partner", "create")
     line.receiver.answers[path] = 500
