@@ -4,8 +4,9 @@
 default:
     @just --list
 
-# Everything: Rust, the addon's lints and tests in Odoo's own runner, the line against a real Odoo, the operator's day.
-test: test-rust lint-addon test-addon test-line test-ops
+# Everything: Rust, a sample of all faults, the addon's lints and tests in Odoo's own runner, the line against a real Odoo,
+# the operator's day.
+test: test-rust test-faults lint-addon test-addon test-line test-ops
 
 # The Rust tests.
 test-rust:
@@ -32,6 +33,14 @@ package-test:
 dist:
     packaging/build deb
     packaging/build archive
+
+# A sample of every fault, against the release binary.
+test-faults *FILTER: _release
+    python3 tests/faults/run.py --quick {{FILTER}}
+
+# Every fault, hundreds of rounds; writes tests/faults/REPORT.md. FILTER: a part of a fault's name.
+faults *FILTER: _release
+    python3 tests/faults/run.py {{ if FILTER == "" { "--report tests/faults/REPORT.md" } else { "" } }} {{FILTER}}
 
 # How fast the sidecar is, in a few minutes: a report in target/bench; OPTIONS as `just bench --help` lists them.
 bench *OPTIONS: _release

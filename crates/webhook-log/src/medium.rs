@@ -2,10 +2,11 @@
 
 use std::{
     fs, io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
-use redb::{Database, DatabaseError, StorageError};
+use redb::{Database, DatabaseError, StorageError, backends::FileBackend};
 
 /// redb's own page cache. Lanes are read in pages, so more brings little.
 const CACHE_BYTES: usize = 16 << 20;
@@ -114,8 +115,10 @@ pub(crate) fn create(unfinished: &Path) -> Result<Database, OpenError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let database = builder().create(unfinished)?;
-    restrict(unfinished)?;
+    // Private from the start: a crash in between must not leave a file that the next start refuses.
+    let mut options = fs::OpenOptions::new();
+    let file = options.read(true).write(true).create_new(true).mode(0o600).open(unfinished)?;
+    let database = builder().create_with_backend(FileBackend::new(file)?)?;
     let txn = database.begin_write().map_err(redb::Error::from)?;
     txn.commit().map_err(redb::Error::from)?;
     Ok(database)

@@ -174,8 +174,8 @@ impl Daemon {
     /// The end of its log.
     pub fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(15)..].join("\n")
+        let lines: Vec<&str> = text.lines().filter(|line| !line.contains("delivery attempted")).collect();
+        lines[lines.len().saturating_sub(8)..].join("\n")
     }
 
     /// Its process id.

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use anyhow::Result;
 
-use crate::world::Tally;
+use crate::{scenarios::NotPossible, world::Tally};
 
 /// One scenario that ran.
 #[derive(Debug)]
@@ -37,8 +37,12 @@ pub fn markdown(lines: &[Line], mode: &str, took: Duration) -> String {
                 "| {name} | {rounds} | {injected} | {} | {} | {} | {} | {} | {seconds} | yes |",
                 v.acknowledged, v.delivered, v.failed, v.lost, v.duplicated
             ),
+            Err(error) if error.is::<NotPossible>() => {
+                writeln!(text, "| {name} | | | | | | | | {seconds} | not run: {error} |")
+            }
             Err(error) => {
-                let error = format!("{error:#}").replace(['\n', '|'], " ");
+                let error: String =
+                    format!("{error:#}").replace(['\n', '|'], " ").chars().take(300).collect();
                 writeln!(text, "| {name} | | | | | | | | {seconds} | **NO**: {error} |")
             }
         };

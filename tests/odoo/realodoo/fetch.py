@@ -50,16 +50,17 @@ def _as_root(command):
     raise Failed(f"run this as root, then start again: {' '.join(command)}")
 
 
-def system():
-    """Debian's packages."""
-    missing = [name for name, is_there in DEBIAN_PACKAGES.items() if not is_there()]
+def system(packages=None):
+    """Installs those of Debian's packages that are missing: names, each with a function that says whether it is there."""
+    packages = packages or DEBIAN_PACKAGES
+    missing = [name for name, is_there in packages.items() if not is_there()]
     if not missing:
         return
     say(f"installing Debian packages: {', '.join(missing)}")
     env = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
     run(_as_root(["apt-get", "update", "-q"]), env=env)
     run(_as_root(["apt-get", "install", "-y", "-q", "--no-install-recommends", *missing]), env=env)
-    still = [name for name in missing if not DEBIAN_PACKAGES[name]()]
+    still = [name for name in missing if not packages[name]()]
     if still:
         raise Failed(f"these Debian packages are installed but do not work: {', '.join(still)}")
 

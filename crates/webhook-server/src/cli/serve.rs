@@ -32,6 +32,8 @@ pub fn run(global: Global, config: Config) -> Result<()> {
         Ok(config)
     };
     runtime.block_on(async {
+        // A write beyond a limit on the size of files then fails like any other, instead of killing the process.
+        let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let sidecar = Sidecar::open_with(config, data, Box::new(source)).await?;
         let stop = CancellationToken::new();
         let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());

@@ -88,12 +88,12 @@ pub async fn at_store_calls(mut run: Run) -> Result<Tally> {
     world.daemon.wrapper = strace::wrapper(&trace, STORE_CALLS, None, &[world.daemon.store()]);
     world.daemon.start().await?;
     world.submit(SWEPT)?.await?;
-    world.daemon.wrapper.clear();
-    world.crash().await?;
-    world.finish(1).await?;
     for (call, count) in strace::counts(&trace)? {
         places.extend((1..=count).map(|n| (call.clone(), n)));
     }
+    world.daemon.wrapper.clear();
+    world.crash().await?;
+    world.finish(1).await?;
     ensure!(places.len() > 50, "V0: strace saw {} calls only", places.len());
     sweep(run, places, async |dice, call, n| {
         let mut world = template.copy(dice).await?;

@@ -3,6 +3,7 @@
 mod disk;
 mod kills;
 mod network;
+mod power;
 mod process;
 
 use std::{future::Future, pin::Pin};
@@ -32,6 +33,18 @@ impl Run {
         (self.progress)(self.name, rounds, of);
     }
 }
+
+/// This machine does not allow it, so nothing is known: neither held nor broken.
+#[derive(Debug)]
+pub struct NotPossible(pub String);
+
+impl std::fmt::Display for NotPossible {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "not possible here: {}", self.0)
+    }
+}
+
+impl std::error::Error for NotPossible {}
 
 type Running = Pin<Box<dyn Future<Output = Result<Tally>>>>;
 
@@ -69,6 +82,8 @@ pub const TABLE: &[Scenario] = &[
     scenario("killed again while it recovers", 3, 50, |r| Box::pin(process::killed_while_recovering(r))),
     scenario("SIGTERM under load", 3, 20, |r| Box::pin(kills::sigterm(r))),
     scenario("the sidecar's data wiped", 1, 3, |r| Box::pin(kills::wiped(r))),
+    scenario("power cut: lost, reordered, torn writes", 500, 10_000, |r| Box::pin(power::cut(r))),
+    scenario("power cut again during recovery", 250, 5_000, |r| Box::pin(power::cut_twice(r))),
     scenario("fsync fails once", 1, 20, |r| Box::pin(disk::fsync_once(r))),
     scenario("fsync fails for a while", 1, 10, |r| Box::pin(disk::fsync_lasting(r))),
     scenario("no space once", 1, 20, |r| Box::pin(disk::full_once(r))),

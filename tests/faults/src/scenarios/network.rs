@@ -13,7 +13,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::Run;
+use super::{NotPossible, Run};
 use crate::{
     daemon::Daemon,
     history::{Healthy, Peak},
@@ -41,13 +41,13 @@ pub async fn resets(mut run: Run) -> Result<Tally> {
     for round in 0..run.rounds {
         let (calls, error) = faults[round as usize % faults.len()];
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &MIXED).await?;
-        let inject = format!("{calls}:error={error}:when={}+{}", 1 + run.dice.roll(7), 2 + run.dice.roll(9));
+        let inject = format!("{calls}:error={error}:when={}+{}", 1 + run.dice.roll(2), 2 + run.dice.roll(5));
         let trace = world.folder.path().join("strace");
         let strace = Strace::attach(world.daemon.pid()?, &trace, calls, &inject, &[]).await?;
         let submitter = world.submit(300)?;
-        strace.fired(3).await?;
-        let injected = strace.detach().await?;
+        strace.fired(1).await?;
         submitter.await?;
+        let injected = strace.detach().await?;
         tally.add(world.finish(injected).await.with_context(|| inject)?);
         run.done(round + 1, run.rounds);
     }
@@ -122,7 +122,8 @@ pub async fn silent_dns(mut run: Run) -> Result<Tally> {
     let mut tally = Tally::default();
     for round in 1..=run.rounds {
         let questions = Arc::new(AtomicU64::new(0));
-        let hole = UdpSocket::bind("127.0.0.77:53").context("binding port 53 of loopback needs root")?;
+        let hole =
+            UdpSocket::bind("127.0.0.77:53").map_err(|error| NotPossible(format!("port 53: {error}")))?;
         hole.set_read_timeout(Some(Duration::from_millis(200)))?;
         let counter = Arc::clone(&questions);
         let thread = std::thread::spawn(move || {

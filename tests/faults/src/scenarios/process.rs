@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, ensure};
 use rustix::process::{Resource, Signal};
 
-use super::Run;
+use super::{NotPossible, Run};
 use crate::{
     daemon::{Daemon, until},
     history::Peak,
@@ -89,7 +89,9 @@ pub async fn frozen(mut run: Run) -> Result<Tally> {
 /// libfaketime's library, where `just` put it.
 fn faketime() -> Result<PathBuf> {
     let path = std::env::var_os("FAKETIME_LIBRARY").map(PathBuf::from).filter(|path| path.exists());
-    path.context("FAKETIME_LIBRARY names no library; run this as `just faults`")
+    Ok(path.ok_or_else(|| {
+        NotPossible("FAKETIME_LIBRARY names no library; run this as `just faults`".to_owned())
+    })?)
 }
 
 /// The wall clock jumps forwards and back under load. Retries wait neither for ever nor not at all.
