@@ -9,7 +9,7 @@ default:
 test: test-rust test-faults lint-addon test-addon test-line test-ops
 
 # The Rust tests.
-test-rust:
+test-rust: _release _namespaces
     @if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked; fi
 
 # The addon's tests in Odoo's own runner on a real PostgreSQL; TAGS as for --test-tags.
@@ -58,6 +58,10 @@ lint: lint-addon
 # The lints of the addon: ruff, pylint-odoo and the OCA's checks, pinned in tests/odoo/requirements.txt.
 lint-addon:
     python3 tests/odoo/lint.py
+
+# What the security tests need for their network namespaces.
+_namespaces:
+    @PATH="$PATH:/usr/sbin:/sbin"; command -v ip >/dev/null || { apt-get update -q && apt-get install -qy iproute2; } || { echo "install the Debian package iproute2 (command ip)"; exit 1; }
 
 _release:
     cargo build --release --locked -p webhook-server

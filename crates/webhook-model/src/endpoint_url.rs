@@ -56,7 +56,8 @@ impl EndpointUrl {
     fn read(text: &str, allow_http: bool) -> Result<Self, String> {
         check_spelling(text, allow_http)?;
         let url = Url::parse(text).map_err(|error| format!("is not a URL: {error}"))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        // An empty user name is lost by the parser, and other parsers may split there in another way.
+        if written_authority(text).contains('@') {
             return Err("holds a user name; put credentials into a header instead".to_owned());
         }
         if url.port() == Some(0) {
@@ -146,13 +147,17 @@ fn check_spelling(text: &str, allow_http: bool) -> Result<(), String> {
 
 /// The host as it was typed, without brackets' inside being touched.
 fn written_host(text: &str) -> &str {
-    let behind_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let authority = behind_scheme.split(['/', '?']).next().unwrap_or_default();
-    let behind_user = authority.rsplit('@').next().unwrap_or_default();
-    if behind_user.starts_with('[') {
-        return behind_user.split_inclusive(']').next().unwrap_or_default();
+    let authority = written_authority(text);
+    if authority.starts_with('[') {
+        return authority.split_inclusive(']').next().unwrap_or_default();
     }
-    behind_user.split(':').next().unwrap_or_default()
+    authority.split(':').next().unwrap_or_default()
+}
+
+/// User name, host and port as they were typed.
+fn written_authority(text: &str) -> &str {
+    let behind_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    behind_scheme.split(['/', '?']).next().unwrap_or_default()
 }
 
 fn check_host(host: &Host<&str>, written: &str) -> Result<(), String> {

@@ -354,18 +354,16 @@ impl Config {
     /// Every fault.
     pub fn check(&self) -> Result<(), Vec<Fault>> {
         let mut faults = Vec::new();
-        if self.tls_cert_file.is_some() || self.tls_key_file.is_some() {
-            let message = "this version does not speak TLS on its own listener; listen on loopback, or let a proxy in \
-                           front do TLS, and remove tls_cert_file and tls_key_file";
-            faults.push(Fault { place: "[server]".to_owned(), message: message.to_owned() });
+        let mut fault = |message: String| faults.push(Fault { place: "[server]".to_owned(), message });
+        if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
+            fault("tls_cert_file and tls_key_file go together; give both, or neither".to_owned());
         }
-        if !self.listen.ip().is_loopback() && !self.allow_plaintext {
-            let message = format!(
-                "listen = \"{}\" is reachable from other machines without TLS; listen on loopback, or set \
-                 allow_plaintext = true if a proxy in front does TLS",
+        if !self.listen.ip().is_loopback() && self.tls_cert_file.is_none() && !self.allow_plaintext {
+            fault(format!(
+                "listen = \"{}\" is reachable from other machines without TLS; give tls_cert_file and tls_key_file, \
+                 listen on loopback, or set allow_plaintext = true if a proxy in front does TLS",
                 self.listen
-            );
-            faults.push(Fault { place: "[server]".to_owned(), message });
+            ));
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
@@ -483,7 +481,10 @@ mod tests {
         assert!(config.check().unwrap_err()[0].message.contains("allow_plaintext"));
         config.allow_plaintext = true;
         assert_eq!(config.check(), Ok(()));
-        config.tls_cert_file = Some("cert.pem".into());
-        assert!(config.check().is_err());
+        config =
+            Config { listen: config.listen, tls_cert_file: Some("cert.pem".into()), ..Config::default() };
+        assert!(config.check().unwrap_err()[0].message.contains("go together"));
+        config.tls_key_file = Some("key.pem".into());
+        assert_eq!(config.check(), Ok(()));
     }
 }

@@ -192,6 +192,20 @@ pub fn check_private(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file outside the data directory is refused when everybody can read it. A group may: keys of certificates often
+/// have one, and systemd's credentials show one.
+///
+/// # Errors
+/// It is open to everybody, or is not there.
+pub fn check_not_world_readable(path: &Path) -> Result<()> {
+    let found = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    let mode = found.mode() & 0o777;
+    if mode & 0o007 != 0 {
+        bail!("{} is open to everybody (mode {mode:o}); run: chmod o= {}", path.display(), path.display());
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,5 +13,6 @@ pub mod metrics;
 pub mod rpc;
 pub mod serve;
 pub mod systemd;
+pub mod tls;
 pub mod token;
 mod upkeep;

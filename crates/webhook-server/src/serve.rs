@@ -27,7 +27,9 @@ use crate::{
     knock,
     live::{self, Live, LiveTransport},
     rpc::{self, Service, middleware::Guarded},
-    systemd, upkeep,
+    systemd,
+    tls::Greeter,
+    upkeep,
 };
 
 /// Open connections; more wait to be accepted.
@@ -40,6 +42,7 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 pub struct Sidecar {
     data: DataDir,
     listener: TcpListener,
+    greeter: Greeter,
     address: SocketAddr,
     log: Log,
     front: Front,
@@ -62,6 +65,7 @@ impl Sidecar {
     /// # Errors
     /// What is in the way, with the remedy.
     pub async fn open_with(config: Config, data: DataDir, source: live::Source) -> Result<Self> {
+        let greeter = Greeter::new(&config)?;
         let opened = data.open(config.token_file.as_deref())?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -96,7 +100,7 @@ impl Sidecar {
             Options { max_in_flight: config.max_in_flight },
         );
         let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
-        Ok(Self { data, listener, address, log, front, service, dispatcher })
+        Ok(Self { data, listener, greeter, address, log, front, service, dispatcher })
     }
 
     /// Where it listens.
@@ -127,7 +131,7 @@ impl Sidecar {
         let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         systemd::tell(NotifyState::Ready);
-        accept(self.listener, Arc::new(self.front), self.service, stop).await;
+        accept(self.listener, self.greeter, Arc::new(self.front), self.service, stop).await;
         let _ = tokio::join!(dispatcher, knocker, retention, space, watchdog);
         let log = self.log;
         tokio::task::spawn_blocking(move || log.close()).await?;
@@ -151,7 +155,13 @@ async fn dispatch(
 }
 
 /// One accept loop with the limits that jsonrpsee's own has not: connections, and the time for a head.
-async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>, stop: CancellationToken) {
+async fn accept(
+    listener: TcpListener,
+    greeter: Greeter,
+    front: Arc<Front>,
+    service: Arc<Service>,
+    stop: CancellationToken,
+) {
     let request_bytes = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
     let config = ServerConfig::builder()
         .http_only()
@@ -184,8 +194,9 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
         while connections.try_join_next().is_some() {}
         let _ = stream.set_nodelay(true);
         let rpc = builder.clone().build(methods.clone(), stop_handle.clone());
-        let (front, stop) = (Arc::clone(&front), stop.clone());
+        let (front, stop, greeter) = (Arc::clone(&front), stop.clone(), greeter.clone());
         connections.spawn(async move {
+            let Some(stream) = greeter.greet(stream).await else { return };
             let service = service_fn(move |request| {
                 let (front, rpc) = (Arc::clone(&front), rpc.clone());
                 async move { front.answer(request, rpc).await }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Trouble;
-use crate::{config::Config, files::DataDir, knock};
+use crate::{config::Config, files::DataDir, knock, tls};
 
 /// A whole check of a big log takes its time.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
@@ -25,8 +25,11 @@ impl Client {
         let data = DataDir::choose(config.data_dir.clone())?;
         let address = read(&data.address(), data.path())?;
         let token = read(&data.admin_token(), data.path())?;
-        let scheme = if config.tls_cert_file.is_some() { "https" } else { "http" };
-        Ok(Self { http: knock::client()?, url: format!("{scheme}://{address}/"), token })
+        let (scheme, http) = match &config.tls_cert_file {
+            Some(certificate) => ("https", tls::client_of(certificate)?),
+            None => ("http", knock::client()?),
+        };
+        Ok(Self { http, url: format!("{scheme}://{address}/"), token })
     }
 
     /// Where it is.
