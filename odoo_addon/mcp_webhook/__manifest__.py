@@ -22,7 +22,6 @@
     ],
     "assets": {
         "web.assets_backend": ["mcp_webhook/static/src/**/*"],
-        "web.assets_tests": ["mcp_webhook/static/tests/tours/**/*"],
     },
     "uninstall_hook": "uninstall_hook",
     "application": True,

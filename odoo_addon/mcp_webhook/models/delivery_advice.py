@@ -85,7 +85,16 @@ class McpWebhookDelivery(models.Model):
                 "It is tried again at %s. To try at once, correct the cause first.",
                 format_datetime(self.env, self.next_attempt_at),
             )
+        if self.subscription_id.is_alerting:
+            return self._outage_advice()
         return self.env._("It is on its way: the endpoint has not answered yet.")
+
+    def _outage_advice(self):
+        return self.env._(
+            "It is on its way, or waits: an endpoint that does not answer is tried about "
+            "once a minute with one delivery, and all that waits follows as soon as it "
+            "answers. Send a test event from the subscription to try at once."
+        )
 
     def _code_advice(self, code):
         if 300 <= code < 400:

@@ -14,12 +14,6 @@ class McpEventSubscription(models.Model):
     sidecar_banner = fields.Char(compute="_compute_sidecar_banner")
     last_advice = fields.Text("What to Do", compute="_compute_last_advice")
 
-    def write(self, vals):
-        result = super().write(vals)
-        if vals.get("last_delivery_status") in ("failed", "success"):
-            self._alert(vals["last_delivery_status"] == "failed")
-        return result
-
     def _alert(self, failing):
         """One post when it starts failing, one when it recovers; not one per event."""
         news = self.filtered(lambda subscription: subscription.is_alerting != failing)

@@ -130,37 +130,45 @@ class McpWebhookDelivery(models.Model):
             "subscription_id"
         )
         for subscription in subscriptions.sorted("id"):
-            values = dict(news.get(subscription.id, {}))
+            values, ended = news.get(subscription.id, ({}, False))
+            values = dict(values)
             count = len(counts.get(subscription, ()))
             if count:
                 values["failure_count"] = subscription.failure_count + count
             changed = {k: v for k, v in values.items() if subscription[k] != v}
             if changed:
                 subscription.with_context(tracking_disable=True).write(changed)
+            if ended:
+                subscription._alert(ended == "failed")
         failed.counted = True
         self._announce(rows | failed, subscriptions)
 
     def _newest_states(self, subscriptions):
-        """`{subscription id: {last_delivery, last_delivery_status}}`"""
+        """`{subscription id: ({last_delivery, last_delivery_status}, ended)}`: how the
+        newest row is, and how the one ended that ended last."""
         if not subscriptions:
             return {}
         found = self.env.execute_query(
             SQL(
-                """SELECT s.id, newest.status, final.finished_at
+                """SELECT s.id, newest.status, final.finished_at, final.status
                      FROM unnest(%s) AS s(id)
                      JOIN LATERAL (SELECT status FROM mcp_webhook_delivery
                                     WHERE subscription_id = s.id
                                  ORDER BY id DESC LIMIT 1) newest ON TRUE
-                LEFT JOIN LATERAL (SELECT finished_at FROM mcp_webhook_delivery
+                LEFT JOIN LATERAL (SELECT finished_at, status FROM mcp_webhook_delivery
                                     WHERE subscription_id = s.id
                                       AND finished_at IS NOT NULL
-                                 ORDER BY finished_at DESC LIMIT 1) final ON TRUE""",
+                                 ORDER BY finished_at DESC, id DESC
+                                    LIMIT 1) final ON TRUE""",
                 subscriptions.ids,
             )
         )
         return {
-            id_: {"last_delivery_status": status, "last_delivery": finished_at or False}
-            for id_, status, finished_at in found
+            id_: (
+                {"last_delivery_status": status, "last_delivery": finished_at or False},
+                ended,
+            )
+            for id_, status, finished_at, ended in found
         }
 
     @api.model
@@ -174,7 +182,7 @@ class McpWebhookDelivery(models.Model):
                       AND s.last_delivery_status IS DISTINCT FROM 'pending'""")
         )
         subscriptions = self.env["mcp.event.subscription"].browse(r[0] for r in found)
-        for id_, values in self._newest_states(subscriptions).items():
+        for id_, (values, _ended) in self._newest_states(subscriptions).items():
             subscription = subscriptions.browse(id_)
             if subscription.last_delivery_status != values["last_delivery_status"]:
                 subscription.with_context(tracking_disable=True).write(values)

@@ -77,6 +77,18 @@ class TestAlerts(WebhookCase):
         self.assertIn("example.com", told[0])
         self.assertNotIn("/hook", told[0])
 
+    def test_a_backlog_that_waits_does_not_hide_that_it_fails(self):
+        self.Partner.create({"name": "A"})
+        first = self.rows(self.subscription)[-1]
+        self.commit()
+        self.Partner.create({"name": "B"})
+        self.rows(self.subscription)
+        self.commit()
+        self.sidecar.attempt(first.event_uuid, status="failed", response_code=500)
+        self.pull()
+        self.assertEqual(self.subscription.last_delivery_status, "pending")
+        self.assertEqual(len(self.told()), 1)
+
     def test_followers_are_notified(self):
         self.end("failed", response_code=500)
         message = self.subscription.message_ids.filtered(
@@ -135,7 +147,10 @@ class TestAdvice(WebhookCase):
 
     def test_what_waits_says_for_what(self):
         row = self.row(status="pending")
-        self.assertIn("on its way", row.advice)
+        self.assertIn("on its way: the endpoint has not answered", row.advice)
+        self.subscription.sudo().is_alerting = True
+        row.invalidate_recordset()
+        self.assertIn("once a minute", row.advice)
         row.next_attempt_at = "2026-01-01 12:00:00"
         self.assertIn("tried again at", row.advice)
         self.subscription.paused = True
