@@ -37,6 +37,9 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// hang can take every place.
 const RESERVE: usize = limits::UNSETTLED / 8;
 
+/// With so many outcomes that are not on disk, the next ones wait for no company: places run out.
+const MANY_UNSETTLED: usize = limits::UNSETTLED / 8;
+
 /// What the operator may set.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -76,6 +79,8 @@ pub struct Dispatcher<T, C> {
     unsettled: usize,
     /// Outcomes that the store did not take; handed in again when it works.
     unrecorded: Vec<Settlement>,
+    /// Something waits for the outcomes to be on disk.
+    is_urgent: bool,
 }
 
 impl<T, C> std::fmt::Debug for Dispatcher<T, C> {
@@ -101,6 +106,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             settling: FuturesUnordered::new(),
             unsettled: 0,
             unrecorded: Vec::new(),
+            is_urgent: false,
         }
     }
 
@@ -192,6 +198,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let before = lane.pace();
         let paused = lane.finished(done.seq, condition.as_ref(), now, decide::Jitter(rand::random()));
         self.extra -= usize::from(lane.running() > 0);
+        self.is_urgent |= lane.is_strict();
         self.timers.extend(paused.map(|until| (until, done.lane)));
         observe::log_pace(done.lane, &done.host, before, lane.pace());
     }
@@ -202,7 +209,11 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             return;
         }
         let batch: Arc<[Settlement]> = std::mem::take(&mut self.unrecorded).into();
-        let pending = self.log.settle(Arc::clone(&batch));
+        let is_urgent = std::mem::take(&mut self.is_urgent) || self.unsettled >= MANY_UNSETTLED;
+        let pending = match is_urgent {
+            true => self.log.settle(Arc::clone(&batch)),
+            false => self.log.settle_patiently(Arc::clone(&batch)),
+        };
         self.settling.push(Box::pin(async move { (batch, pending.await) }));
     }
 

@@ -105,6 +105,11 @@ impl Lane {
         self.mode == Mode::Inactive
     }
 
+    /// Whether the next attempt waits until the outcome of the one before is on disk.
+    pub fn is_strict(&self) -> bool {
+        self.mode == Mode::Strict
+    }
+
     /// Attempts under way.
     pub fn running(&self) -> usize {
         self.running.len()

@@ -27,10 +27,11 @@ pub fn sign(headers: &mut HeaderMap, secret: Option<&SigningSecret>, id: EventId
 
 /// `sha256=<lower-case hex of HMAC-SHA256(key, body)>`
 fn body_signature(key: &[u8], body: &[u8]) -> String {
-    use std::fmt::Write;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::from("sha256=");
     for byte in mac(key, &[body]) {
-        let _ = write!(text, "{byte:02x}");
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
     }
     text
 }

@@ -23,7 +23,7 @@ use crate::{
     seal::SealingKey,
     subscriptions::SubscriptionSet,
     tables::Tx,
-    writer::{Ack, Message, Writer},
+    writer::{Ack, Job, Message, Writer},
 };
 
 /// The store did not take the call. Whether a write became durable is unknown: ask again, by id.
@@ -153,13 +153,29 @@ impl Log {
         &self,
         job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Pending<T> {
+        self.hand_over(job, Message::Job)
+    }
+
+    /// Runs a job in the next commit that somebody else waits for, or in one of its own a little later.
+    pub(crate) fn run_patiently<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
+    ) -> Pending<T> {
+        self.hand_over(job, Message::Patient)
+    }
+
+    fn hand_over<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
+        message: impl FnOnce(Job) -> Message,
+    ) -> Pending<T> {
         let (answer, pending) = oneshot::channel();
         let job = move |tx: &mut Tx<'_>| -> Result<Ack, redb::Error> {
             let value = job(tx)?;
             Ok(Box::new(move || drop(answer.send(value))))
         };
         // When the writer is gone, the job and with it the sender is dropped, and the call is unavailable.
-        let _ = self.inbox.send(Message::Job(Box::new(job)));
+        let _ = self.inbox.send(message(Box::new(job)));
         Pending(pending)
     }
 

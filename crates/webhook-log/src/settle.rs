@@ -27,8 +27,18 @@ impl Log {
     /// Records outcomes. An outcome that is on disk already changes nothing, so that after an unknown commit
     /// the same settlements can be handed in again.
     pub fn settle(&self, settlements: Arc<[Settlement]>) -> Pending<()> {
-        self.run(move |tx| settlements.iter().try_for_each(|settlement| settle_one(tx, settlement)))
+        self.run(move |tx| settle_all(tx, &settlements))
     }
+
+    /// As [`Log::settle`], where nothing depends on these outcomes: they share the commit of what comes next, and have
+    /// one of their own only if nothing comes soon.
+    pub fn settle_patiently(&self, settlements: Arc<[Settlement]>) -> Pending<()> {
+        self.run_patiently(move |tx| settle_all(tx, &settlements))
+    }
+}
+
+fn settle_all(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<(), redb::Error> {
+    settlements.iter().try_for_each(|settlement| settle_one(tx, settlement))
 }
 
 fn settle_one(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<(), redb::Error> {

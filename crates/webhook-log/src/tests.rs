@@ -4,11 +4,14 @@ mod damage;
 mod upkeep;
 
 use std::{
+    future::Future,
     io,
+    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -21,8 +24,8 @@ use webhook_model::{
 };
 
 use crate::{
-    Acceptance, Attachment, CursorFault, Database, Fenced, Health, ListQuery, Log, Redelivery, Rejection,
-    SealingKey, Settlement, Submission, TestEvent, Unavailable,
+    Acceptance, Attachment, CursorFault, Database, Fenced, Health, ListQuery, Log, Pending, Redelivery,
+    Rejection, SealingKey, Settlement, Submission, TestEvent, Unavailable,
     medium::{self, Medium, OpenError},
 };
 
@@ -140,6 +143,31 @@ fn settle(log: &Log, owner: u128, status: u16, max_attempts: u8) -> Attempt {
     log.settle([settlement.clone()].into()).wait().unwrap();
     log.settle([settlement].into()).wait().unwrap(); // handed in again after an unknown commit: changes nothing
     attempt
+}
+
+/// As [`settle`] with a 200, but with patience and without waiting.
+fn settle_patiently(log: &Log, owner: u128) -> Pending<()> {
+    let row = log.read(|s| s.one(sub(owner), s.head(sub(owner))?.unwrap().seq)).unwrap().unwrap();
+    let attempt = Attempt { status: AttemptStatus::Success, finished_at: Some(NOW), ..row.attempt };
+    log.settle_patiently(
+        [Settlement { seq: row.seq, attempt, next: None, payload_is_event_body: true }].into(),
+    )
+}
+
+#[test]
+fn patient_outcomes_go_alone_with_the_next_commit_or_with_the_close() {
+    let (disk, log) = with(&[1]);
+    accept(&log, (1..=3).map(|event| submission(event, 1)).collect());
+    let started = std::time::Instant::now();
+    settle_patiently(&log, 1).wait().unwrap();
+    assert!(started.elapsed() >= crate::writer::PATIENCE);
+    let mut settled = settle_patiently(&log, 1);
+    accept(&log, vec![submission(4, 1)]);
+    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
+    assert_eq!(Pin::new(&mut settled).poll(context), Poll::Ready(Ok(())));
+    drop(settle_patiently(&log, 1));
+    log.close();
+    assert_eq!(open(&disk).read(|s| s.pending()).unwrap(), 1);
 }
 
 /// The feed's rows as (event, number, status), and the cursor behind them.

@@ -1,6 +1,7 @@
 //! The one writer: a thread that groups whatever waits into one commit, and reopens the store after trouble.
 //!
-//! No timer: while one commit is being synced the next batch gathers. A failed commit is *unknown*, not failed, so
+//! While one commit is being synced the next batch gathers. Only outcomes, for which nobody waits, are held back a
+//! little, so that acceptance and outcomes share one fsync. A failed commit is *unknown*, not failed, so
 //! everything in memory is read again from the reopened store and nobody in the batch gets an answer.
 
 use std::{
@@ -32,16 +33,21 @@ use crate::{
 
 /// Tells a caller that its job is on disk.
 pub(crate) type Ack = Box<dyn FnOnce() + Send>;
-type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Ack, redb::Error> + Send>;
+pub(crate) type Job = Box<dyn FnOnce(&mut Tx<'_>) -> Result<Ack, redb::Error> + Send>;
 
 pub(crate) enum Message {
+    /// Somebody waits for it.
     Job(Job),
     Compact(oneshot::Sender<bool>),
+    /// It may wait a little, to share a commit with others.
+    Patient(Job),
     Close,
 }
 
 /// Jobs in one commit. More wait for the next one.
 const BATCH: usize = 1024;
+/// How long a patient job waits for a commit that it can share.
+pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -83,36 +89,50 @@ impl<M: Medium> Writer<M> {
     }
 
     pub fn run(mut self) {
-        let mut next = self.messages.recv().ok();
-        while let Some(message) = next.take() {
-            let done = match message {
-                Message::Job(first) => {
-                    let (batch, rest) = self.gather(first);
-                    next = rest;
-                    self.commit(batch)
-                }
-                Message::Compact(answer) => self.compact(answer),
-                Message::Close => break,
-            };
+        loop {
+            let (batch, other) = self.gather();
+            let is_over = matches!(other, Some(Message::Close));
+            let mut done = if batch.is_empty() { Ok(()) } else { self.commit(batch) };
+            if let (Ok(()), Some(Message::Compact(answer))) = (&done, other) {
+                done = self.compact(answer);
+            }
             if let Err(reason) = done
                 && !self.heal(reason)
             {
                 break;
             }
-            next = next.or_else(|| self.messages.recv().ok());
+            if is_over {
+                break;
+            }
         }
         *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         self.shared.health.send_replace(Health::Unavailable { reason: "the store was closed".to_owned() });
     }
 
-    /// Everything that waits behind `first`, up to the first message that is no job.
-    fn gather(&self, first: Job) -> (Vec<Job>, Option<Message>) {
-        let mut batch = vec![first];
+    /// Waits for a job that cannot wait, or until a patient one has waited enough; takes what else is there, up to the
+    /// first message that is no job.
+    fn gather(&self) -> (Vec<Job>, Option<Message>) {
+        let mut batch = Vec::new();
+        let mut until = None;
+        let mut is_urgent = false;
         while batch.len() < BATCH {
-            match self.messages.try_recv() {
-                Ok(Message::Job(job)) => batch.push(job),
+            let patience = match until {
+                _ if is_urgent => Duration::ZERO,
+                None => Duration::MAX,
+                Some(until) => Instant::saturating_duration_since(&until, Instant::now()),
+            };
+            match self.messages.recv_timeout(patience) {
+                Ok(Message::Job(job)) => {
+                    batch.push(job);
+                    is_urgent = true;
+                }
+                Ok(Message::Patient(job)) => {
+                    batch.push(job);
+                    until.get_or_insert_with(|| Instant::now() + PATIENCE);
+                }
                 Ok(other) => return (batch, Some(other)),
-                Err(_) => break,
+                Err(RecvTimeoutError::Disconnected) => return (batch, Some(Message::Close)),
+                Err(RecvTimeoutError::Timeout) => break,
             }
         }
         (batch, None)
@@ -199,7 +219,7 @@ impl<M: Medium> Writer<M> {
         let until = Instant::now() + pause;
         loop {
             match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Job(job)) => drop(job),
+                Ok(Message::Job(job) | Message::Patient(job)) => drop(job),
                 Ok(Message::Compact(answer)) => drop(answer),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => return true,
