@@ -20,9 +20,8 @@
         "views/res_config_settings_views.xml",
         "views/mcp_webhook_menus.xml",
     ],
-    "assets": {
-        "web.assets_backend": ["mcp_webhook/static/src/**/*"],
-    },
+    "demo": ["demo/mcp_webhook_demo.xml"],
+    "assets": {"web.assets_backend": ["mcp_webhook/static/src/**/*"]},
     "uninstall_hook": "uninstall_hook",
     "application": True,
 }

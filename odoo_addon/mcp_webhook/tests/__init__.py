@@ -4,6 +4,7 @@ from . import test_ai
 from . import test_capture
 from . import test_client
 from . import test_hooks
+from . import test_i18n
 from . import test_mirror
 from . import test_outbox
 from . import test_payload
