@@ -24,6 +24,7 @@ class McpWebhookDelivery(models.Model):
         "response_code",
         "error_kind",
         "next_attempt_at",
+        "subscription_id.is_alerting",
         "subscription_id.paused",
     )
     @api.depends_context("lang")
