@@ -129,8 +129,8 @@ impl Sidecar {
         let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
         let space = tokio::spawn(upkeep::guard_space(Arc::clone(&self.service), stop.clone()));
         let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
-        let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         systemd::tell(NotifyState::Ready);
+        let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         accept(self.listener, self.greeter, Arc::new(self.front), self.service, stop).await;
         let _ = tokio::join!(dispatcher, knocker, retention, space, watchdog);
         let log = self.log;

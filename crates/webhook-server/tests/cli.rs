@@ -84,6 +84,8 @@ fn a_day_from_the_subscription_to_the_second_try() {
     assert!(ended.contains("2 manual") && ended.contains("connect"), "{ended}");
     operator.run(&["verify"]).expect(0, "the delivery log is sound: 1 events, 2 attempts");
     let status = operator.run(&["status"]).expect(0, "1 events accepted, 0 attempts succeeded, 2 failed");
+    let pulled = operator.run(&["status", "--json"]).expect(0, "\"last_pull_at\": null");
+    assert!(pulled.out.contains("\"pull_lag\": null"), "the commands' own look at the feed is not Odoo's");
     assert!(!status.out.contains('\u{1b}'), "colour only on a terminal: {}", status.out);
 }
 
