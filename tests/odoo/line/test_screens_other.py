@@ -235,3 +235,25 @@ def test_user_who_is_no_manager_has_no_menu(line, chromium):
         page.goto(f"{line.odoo.url}/odoo/{SUBSCRIPTIONS}")
         expect(page.locator(".modal, .o_notification, .o_view_nocontent").first).to_be_visible()
         expect(page.locator(".o_data_row")).to_have_count(0)
+
+
+def test_screens_speak_french(line, chromium):
+    line.shell(
+        "env['res.lang']._activate_lang('fr_FR')\n"
+        "env['ir.module.module'].search([('state', '=', 'installed')])._update_translations(['fr_FR'])\n"
+        "env['res.users'].create({'name': 'Responsable', 'login': 'fr', 'password': 'fr', 'lang': 'fr_FR',"
+        " 'group_ids': [(6, 0, [env.ref('mcp_webhook.group_manager').id])]})\nenv.cr.commit()"
+    )
+    subscription, path = line.subscribe("res.partner", "create", name="En français")
+    line.receiver.answers[path] = 404
+    line.session.create("res.partner", name="Perdu")
+    failed = line.wait_rows(subscription, "failed")[0]
+    with visit(chromium, line.odoo, "fr", "fr") as page:
+        open_subscription(page, line, subscription)
+        expect(page.locator("button[name=action_send_test]")).to_have_text("Envoyer un événement de test")
+        expect(page.locator(".o_mcp_webhook_generate")).to_have_text("Générer")
+        expect(page.locator("div[name=last_advice]")).to_contain_text("rien à cette adresse")
+        shot(page, "french_subscription")
+        go(page, line, f"{DELIVERIES}/{failed['id']}")
+        expect(page.locator(".alert-danger div[name=advice]")).to_contain_text("rien à cette adresse")
+        shot(page, "french_delivery")
