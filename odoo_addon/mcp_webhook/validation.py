@@ -262,6 +262,12 @@ def endpoint(url):
     return host, port
 
 
+def origin(url):
+    """`(scheme, host, port)`, or None: where a secret may go on going to."""
+    where = endpoint(url)
+    return where and (urlsplit(url).scheme, *where)
+
+
 def endpoint_label(url):
     """What may be shown: the host, and the port where it is not the usual one."""
     where = endpoint(url)

@@ -351,9 +351,9 @@ class McpEventSubscription(models.Model):
         ):
             result = super().write(vals)
         else:
-            where = validation.endpoint(vals["webhook_url"])
+            where = validation.origin(vals["webhook_url"])
             moved = self.filtered(
-                lambda s: s.webhook_url and validation.endpoint(s.webhook_url) != where
+                lambda s: s.webhook_url and validation.origin(s.webhook_url) != where
             )
             forget = {"webhook_secret": False, "webhook_headers": False}
             result = super(McpEventSubscription, self - moved).write(vals)

@@ -58,6 +58,64 @@ class TestRights(WebhookCase):
         self.assertFalse(self.subscription.has_secret)
         self.assertFalse(self.subscription.header_names)
 
+    def test_another_port_or_scheme_clears_them_too(self):
+        for url in (
+            "https://hooks.example.com:8443/services/canary-path",
+            "http://hooks.example.com/services/canary-path",
+            "http://hooks.example.com:443/services/canary-path",
+            False,
+        ):
+            subscription = self.subscribe(
+                webhook_url=URL, webhook_secret=SECRET, webhook_headers=HEADERS
+            )
+            subscription.webhook_url = url
+            kept = (subscription.has_secret, subscription.header_names)
+            self.assertEqual(kept, (False, False), url)
+
+    def test_another_host_keeps_what_is_given_with_it(self):
+        self.subscription.write(
+            {"webhook_url": "https://new.example.com/", "webhook_secret": f"{SECRET}-new"}
+        )
+        self.assertTrue(self.subscription.has_secret)
+        self.assertFalse(self.subscription.header_names)
+
+    def test_user_s_edit_to_another_host_takes_no_secret_along(self):
+        self.subscription.user_id = self.clerk
+        calls = self.env["mcp.event.subscription"].with_user(self.clerk)
+        calls.update_subscription(
+            self.subscription.id, webhook_url="https://evil.example.com/"
+        )
+        self.assertEqual(self.subscription.approval, "waiting")
+        self.assertFalse(self.subscription.has_secret)
+        self.assertFalse(self.subscription.header_names)
+
+    def test_nobody_who_is_no_manager_writes_even_the_own_one(self):
+        self.subscription.user_id = self.clerk
+        for user in (self.clerk, self.portal):
+            own = self.subscription.with_user(user)
+            for call in (
+                lambda own=own: own.write({"timeout_s": 5}),
+                lambda own=own: own.write({"user_id": self.manager.id}),
+                lambda own=own: own.create({"model_id": self.subscription.model_id.id}),
+                lambda own=own: own.copy(),
+                lambda own=own: own.unlink(),
+                lambda own=own: own.action_approve(),
+                lambda own=own: own.action_pause(),
+                lambda own=own: own.action_reset_failure_count(),
+                lambda own=own: own.action_send_test(),
+                lambda own=own: own.action_preview(),
+                lambda own=own: own.action_explain(),
+                lambda own=own: own.action_remove_secret(),
+                lambda own=own: own.action_redeliver_failures(),
+                lambda own=own: own.export_data(["name"]),
+            ):
+                self.assertRefused(call)
+        self.assertNotIn("delivery.test", self.sidecar.methods())
+
+    def test_manager_may_set_another_user(self):
+        self.subscription.with_user(self.manager).user_id = self.clerk
+        self.assertEqual(self.subscription.user_id, self.clerk)
+
     def test_only_managers_see_subscriptions_and_deliveries(self):
         for user in (self.clerk, self.portal):
             for model in ("mcp.event.subscription", "mcp.webhook.delivery"):
@@ -80,6 +138,75 @@ class TestRights(WebhookCase):
         Delivery = self.env["mcp.webhook.delivery"].with_user(self.manager)
         with self.assertRaises(AccessError):
             Delivery.create({"event_uuid": "x", "attempt": 1})
+        self.Partner.create({"name": "A"})
+        row = self.rows(self.subscription)
+        for user in (self.manager, self.admin, self.clerk, self.portal):
+            mine = row.with_user(user)
+            self.assertRefused(lambda mine=mine: mine.write({"status": "success"}))
+            self.assertRefused(lambda mine=mine: mine.unlink())
+            self.assertRefused(lambda mine=mine: mine.copy({"event_uuid": "y"}))
+
+    def test_machinery_is_nobody_s(self):
+        for model in ("outbox", "mirror", "tombstone"):
+            for user in (self.manager, self.admin):
+                records = self.env[f"mcp.webhook.{model}"].with_user(user)
+                for operation in ("read", "write", "create", "unlink"):
+                    self.assertFalse(records.has_access(operation), (model, operation))
+
+    def test_public_methods_are_the_known_ones(self):
+        """Each can be called over RPC: a new one belongs here once its rights are held."""
+        known = {
+            "mcp.event.subscription": {
+                "action_approve",
+                "action_explain",
+                "action_open_deliveries",
+                "action_open_last_failure",
+                "action_pause",
+                "action_preview",
+                "action_redeliver_failures",
+                "action_remove_headers",
+                "action_remove_secret",
+                "action_reset_failure_count",
+                "action_resume",
+                "action_send_test",
+                "action_toggle_active",
+                "sidecar_trouble",
+                "subscribe_events",
+                "unsubscribe_events",
+                "update_subscription",
+                "watched_models",
+            },
+            "mcp.webhook.delivery": {
+                "action_deliveries_of_record",
+                "action_open_records",
+                "action_preview",
+                "action_redeliver",
+            },
+            "mcp.webhook.redelivery": {"action_redeliver"},
+            "mcp.webhook.explain": set(),
+            "mcp.webhook.mirror": set(),
+            "mcp.webhook.outbox": set(),
+            "mcp.webhook.preview": set(),
+            "mcp.webhook.sidecar": set(),
+            "mcp.webhook.tombstone": set(),
+        }
+        usual = set(dir(self.env["mail.thread"])) | set(dir(self.Partner))
+        ours = {
+            name
+            for name in self.env.registry
+            if name.startswith(("mcp.event", "mcp.webhook"))
+        }
+        self.assertEqual(ours, set(known))
+        for name, methods in known.items():
+            model = type(self.env[name])
+            public = {
+                attribute
+                for attribute in dir(model)
+                if not attribute.startswith("_")
+                and attribute not in usual
+                and callable(getattr(model, attribute))
+            }
+            self.assertEqual(public, methods, name)
 
     def test_outsiders_cannot_subscribe(self):
         with self.assertRaises(AccessError):

@@ -109,6 +109,30 @@ class TestSecretsThroughEveryDoor(WebhookCase):
             domain = [(f"subscription_id.{name}", "=like", "canary%")]
             self.assertRefused(lambda domain=domain: row.search(domain))
 
+    def test_export_along_a_relation(self):
+        self.Partner.create({"name": "A"})
+        row = self.rows(self.subscription.sudo()).with_user(self.manager)
+        for name in (*WRITE_ONLY, *STORED):
+            try:
+                told = row.export_data([f"subscription_id/{name}"])
+            except (AccessError, UserError, ValueError):
+                continue
+            self.assertSealed(told)
+
+    def test_log_of_the_server(self):
+        subscription = self.subscription.sudo()
+        with self.assertLogs("odoo.addons.mcp_webhook", "DEBUG") as logs:
+            for kind in ("fenced", "invalid_params"):
+                self.sidecar.refusals["subscription.update"] = (kind, "refused")
+                subscription.timeout_s += 1
+                self.commit()
+            self.sidecar.down = True
+            subscription.timeout_s += 1
+            self.Partner.create({"name": "A"})
+            self.commit()
+            self.sweep()
+        self.assertSealed(logs.output)
+
     def test_errors_do_not_repeat_them(self):
         for values in (
             {"webhook_headers": "canary without a colon"},
