@@ -7,6 +7,8 @@ from odoo.tools import format_datetime
 
 from .mcp_event_subscription_preview import readable_json
 
+SHOWN_IDS = 5  # of the up to 200 records of an event
+
 
 class McpWebhookDelivery(models.Model):
     _inherit = "mcp.webhook.delivery"  # pylint: disable=consider-merging-classes-inherited
@@ -44,7 +46,12 @@ class McpWebhookDelivery(models.Model):
     @api.depends("record_ids")
     def _compute_record_list(self):
         for delivery in self:
-            delivery.record_list = ", ".join(map(str, delivery.record_ids or []))
+            ids = delivery.record_ids or []
+            text = ", ".join(map(str, ids[:SHOWN_IDS]))
+            if len(ids) > SHOWN_IDS:
+                count = len(ids) - SHOWN_IDS
+                text = self.env._("%(ids)s and %(count)s more", ids=text, count=count)
+            delivery.record_list = text
 
     @api.depends("attempt", "event_uuid")
     def _compute_attempt_of(self):

@@ -185,6 +185,11 @@ class TestAdvice(WebhookCase):
             harmless.export_data(["response_body", "duration_ms"])["datas"], [["a=b", -1]]
         )
 
+    def test_long_lists_of_records_stay_short(self):
+        self.assertEqual(self.row(record_ids=[1, 2]).record_list, "1, 2")
+        row = self.row(record_ids=list(range(1, 201)))
+        self.assertEqual(row.record_list, "1, 2, 3, 4, 5 and 195 more")
+
     def test_attempt_is_told_of_how_many(self):
         first = self.row(event_uuid="same", attempt=1)
         second = self.row(event_uuid="same", attempt=2)
