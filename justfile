@@ -4,8 +4,7 @@
 default:
     @just --list
 
-# Everything: Rust, a sample of all faults, the addon's lints and tests in Odoo's own runner, the line against a real Odoo,
-# the operator's day.
+# Everything: Rust, a sample of all faults, lints, the addon in Odoo's own runner, the line against a real Odoo, the operator's day.
 test: test-rust test-faults lint-addon test-addon test-line test-ops
 
 # The Rust tests.
@@ -36,11 +35,11 @@ dist:
 
 # A sample of every fault, against the release binary.
 test-faults *FILTER: _release
-    python3 tests/faults/run.py --quick {{FILTER}}
+    python3 tests/faults/run.py --quick {{quote(FILTER)}}
 
 # Every fault, hundreds of rounds; writes tests/faults/REPORT.md. FILTER: a part of a fault's name.
 faults *FILTER: _release
-    python3 tests/faults/run.py {{ if FILTER == "" { "--report tests/faults/REPORT.md" } else { "" } }} {{FILTER}}
+    python3 tests/faults/run.py {{ if FILTER == "" { "--report tests/faults/REPORT.md" } else { "" } }} {{quote(FILTER)}}
 
 # How fast the sidecar is, in a few minutes: a report in target/bench; OPTIONS as `just bench --help` lists them.
 bench *OPTIONS: _release

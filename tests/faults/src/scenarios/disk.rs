@@ -4,6 +4,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Stdio};
 
 use anyhow::{Context, Result, ensure};
+use redb::{Database, ReadableTable, TableDefinition, WriteTransaction};
 use rustix::process::Resource;
 use serde_json::json;
 use tokio::process::Command;
@@ -306,4 +307,84 @@ pub async fn strange_files(mut run: Run) -> Result<Tally> {
         run.done(round, run.rounds);
     }
     world.finish(injected).await
+}
+
+/// One stored row cannot be read. The sidecar starts, ends what is damaged as failed, and does the rest of its work.
+pub async fn damaged_rows(mut run: Run) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for round in 0..run.rounds {
+        let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &PROMPT).await?;
+        for subscription in world.subscriptions.clone() {
+            world.daemon.call("subscription.update", json!({"id": subscription.id, "paused": true})).await?;
+        }
+        world.submit(30)?.await?;
+        world.daemon.stop().await?;
+        world.receiver.crashed().await;
+        let damage = DAMAGE[round as usize % DAMAGE.len()];
+        damage(&world.daemon.store()).context("damage a row")?;
+        world.daemon.start().await?;
+        for subscription in world.subscriptions.clone() {
+            // The one whose row is damaged is not known any more.
+            let update = json!({"id": subscription.id, "paused": false});
+            let _ = world.daemon.try_call("subscription.update", update).await?;
+        }
+        world.submit(30)?.await?;
+        until("the backlog to drain", async || {
+            let info = world.daemon.try_call("system.info", json!({})).await.ok()?.ok()?;
+            (info["pending"] == 0).then_some(())
+        })
+        .await?;
+        let mut history = world.history().await?;
+        // The first event's own row may be the damaged one, and then it is lost: that is what damage means.
+        let first = history.submissions[0].event_id.clone();
+        history.submissions.retain(|submission| submission.event_id != first);
+        history.hits.retain(|hit| hit.event_id != first);
+        history.rows.retain(|row| row.event_id != first);
+        history.mirror = None;
+        let verdict = history.judge();
+        ensure!(verdict.violation.is_none(), "{:?}", verdict.violation);
+        ensure!(world.daemon.ended().is_none(), "it ended: {}", world.daemon.last_words());
+        world.daemon.stop().await?;
+        tally.add(Tally { rounds: 1, injected: 1, verdict });
+        run.done(round + 1, run.rounds);
+    }
+    Ok(tally)
+}
+
+type Damage = fn(&Path) -> Result<()>;
+
+/// What is damaged, round by round.
+const DAMAGE: [Damage; 3] = [
+    |store| {
+        change(store, |txn| {
+            let mut events = txn.open_table(TableDefinition::<u64, &[u8]>::new("events"))?;
+            let first = events.first()?.map(|(seq, _)| seq.value()).unwrap_or(0);
+            drop(events.insert(first, b"\xff\xfenonsense".as_slice())?);
+            Ok(())
+        })
+    },
+    |store| {
+        change(store, |txn| {
+            let mut due = txn.open_table(TableDefinition::<(u128, u64), (u64, u32, u8)>::new("due"))?;
+            let first = due.first()?.map(|(key, _)| key.value()).unwrap_or((0, 0));
+            drop(due.insert(first, (0, 9, 99))?);
+            Ok(())
+        })
+    },
+    |store| {
+        change(store, |txn| {
+            let mut subscriptions = txn.open_table(TableDefinition::<u128, &[u8]>::new("subscriptions"))?;
+            let first = subscriptions.first()?.map(|(id, _)| id.value()).unwrap_or(0);
+            drop(subscriptions.insert(first, b"\xff\xfenonsense".as_slice())?);
+            Ok(())
+        })
+    },
+];
+
+fn change(store: &Path, damage: impl FnOnce(&WriteTransaction) -> Result<()>) -> Result<()> {
+    let database = Database::open(store)?;
+    let mut txn = database.begin_write()?;
+    txn.set_quick_repair(true);
+    damage(&txn)?;
+    Ok(txn.commit()?)
 }

@@ -95,10 +95,12 @@ pub const TABLE: &[Scenario] = &[
     scenario("started on a read-only disk", 1, 3, |r| Box::pin(disk::read_only_start(r))),
     scenario("a limit on the size of files", 1, 5, |r| Box::pin(disk::file_size_limit(r))),
     scenario("empty, truncated and foreign files", 1, 5, |r| Box::pin(disk::strange_files(r))),
+    scenario("a stored row cannot be read", 3, 12, |r| Box::pin(disk::damaged_rows(r))),
     scenario("out of file descriptors", 1, 5, |r| Box::pin(process::out_of_files(r))),
     scenario("SIGSTOP, a second sidecar, SIGCONT", 2, 20, |r| Box::pin(process::frozen(r))),
     scenario("the clock jumps", 6, 30, |r| Box::pin(process::clock_jumps(r))),
-    scenario("connections break at exact points", 5, 50, |r| Box::pin(network::resets(r))),
+    scenario("connections break at exact points", 5, 40, |r| Box::pin(network::resets(r))),
+    scenario("an endpoint is down with a backlog", 1, 10, |r| Box::pin(network::outage(r))),
     Scenario {
         alone: true,
         ..scenario("endpoints hang, drip, bomb, hang up, flap", 1, 3, |r| Box::pin(network::bad_endpoints(r)))

@@ -62,7 +62,8 @@ pub async fn bad_endpoints(mut run: Run) -> Result<Tally> {
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &[]).await?;
         let healthy = world.subscribe(4, 1, Behaviour::Answer(200), json!({})).await?;
         let normal = latency(&mut world, &healthy).await?;
-        let copies = if run.full { 50 } else { 10 };
+        // A thousand of them in the full run.
+        let copies = if run.full { 250 } else { 10 };
         for kind in kinds.iter().cycle().take(kinds.len() * copies) {
             world.subscribe(4, 1, *kind, json!({"timeout_s": 1})).await?;
         }
@@ -154,6 +155,33 @@ pub async fn silent_dns(mut run: Run) -> Result<Tally> {
         tally.add(world.finish(questions.load(Relaxed)).await?);
         drop(questions);
         ensure!(thread.join().is_ok(), "the name server panicked");
+        run.done(round, run.rounds);
+    }
+    Ok(tally)
+}
+
+/// Attempts that a backlog may burn while its endpoint is plainly down: those that showed it, and probes.
+const BURNT: usize = 20;
+
+/// An endpoint is down and has a backlog. It waits behind a probe, and all of it arrives when the endpoint is back.
+pub async fn outage(mut run: Run) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for round in 1..=run.rounds {
+        let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &[(4, 1, Behaviour::HangUp)]).await?;
+        let down = world.subscriptions[0].id.clone();
+        world.submit(200)?.await?;
+        world
+            .more_hits(6_usize.saturating_sub(world.receiver.hits().len()))
+            .await
+            .context("V0: nobody tried")?;
+        let pending = world.daemon.call("system.info", json!({})).await?["pending"].as_u64().unwrap_or(0);
+        ensure!(pending > 150, "the backlog was burnt: {pending} of 200 are left");
+        world.receiver.behave(&down, Behaviour::Answer(200));
+        let receiver = world.receiver.clone();
+        let one = world.finish(1).await?;
+        let burnt = receiver.hits().iter().filter(|hit| hit.answer.is_none()).count();
+        ensure!(burnt <= BURNT, "{burnt} attempts were burnt on an endpoint that was down");
+        tally.add(Tally { injected: burnt as u64, ..one });
         run.done(round, run.rounds);
     }
     Ok(tally)
