@@ -16,7 +16,7 @@ def main():
     programs = Path(python).parent
     addon = cache.PROJECT / "odoo_addon/mcp_webhook"
     commands = [
-        [programs / "ruff", "check", "--quiet", addon, cache.HERE],
+        [programs / "ruff", "check", "--quiet", addon, cache.HERE, cache.PROJECT / "tests/ops"],
         [programs / "ruff", "format", "--check", "--quiet", addon],
         [
             programs / "pylint", "--load-plugins=pylint_odoo", "-d", "all", "-e", "odoolint",

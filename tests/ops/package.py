@@ -28,7 +28,7 @@ STATE = "/var/lib/mcp-webhookd"
 
 def run(*command, **options):
     """Runs a command; what it printed. Its own text is the failure's text."""
-    ran = subprocess.run([str(part) for part in command], text=True, capture_output=True, **options)
+    ran = subprocess.run([str(part) for part in command], text=True, capture_output=True, check=False, **options)
     if ran.returncode:
         sys.exit(f"package: {' '.join(map(str, command))} failed ({ran.returncode}):\n{ran.stdout}{ran.stderr}")
     return ran.stdout

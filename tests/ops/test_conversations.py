@@ -54,7 +54,7 @@ def difference(expected, found, path=""):
             return f"{path}: missing {missing}, new {set(found) - set(expected)}"
         pairs = [(expected[name], found[name], f"{path}/{name}") for name in found]
     elif isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
-        pairs = [(left, right, f"{path}/{index}") for index, (left, right) in enumerate(zip(expected, found))]
+        pairs = [(left, right, f"{path}/{index}") for index, (left, right) in enumerate(zip(expected, found, strict=True))]
     else:
         return None if expected == found else f"{path}: {found!r} is not {expected!r}"
     return next((text for pair in pairs if (text := difference(*pair))), None)

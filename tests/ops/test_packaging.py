@@ -35,7 +35,7 @@ class Units(unittest.TestCase):
     def test_the_template_differs_only_in_its_instance(self):
         single = (UNITS / "mcp-webhookd.service").read_text().splitlines()
         template = (UNITS / "mcp-webhookd@.service").read_text().splitlines()
-        different = {left.split("=")[0] for left, right in zip(single, template) if left != right}
+        different = {left.split("=")[0] for left, right in zip(single, template, strict=True) if left != right}
         self.assertEqual((len(single), different), (len(template), {"Description", "ExecStart", "StateDirectory"}))
 
 
