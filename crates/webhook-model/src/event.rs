@@ -17,6 +17,9 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Every kind.
+    pub const ALL: &'static [Self] = &[Self::Create, Self::Write, Self::Unlink];
+
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -28,7 +31,7 @@ impl EventKind {
 
     /// The kind that `word` names; `all` is a subscription's filter, not something that happens.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Create, Self::Write, Self::Unlink].into_iter().find(|kind| kind.as_str() == word)
+        Self::ALL.iter().copied().find(|kind| kind.as_str() == word)
     }
 }
 

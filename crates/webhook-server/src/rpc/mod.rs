@@ -9,6 +9,7 @@ pub mod event;
 pub mod fields;
 pub mod middleware;
 pub mod openrpc;
+pub mod schema;
 pub mod subscription;
 pub mod system;
 pub mod template;

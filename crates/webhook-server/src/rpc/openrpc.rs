@@ -2,128 +2,113 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, Caller, Service, error::Kind, fields::Fields};
-
-/// A parameter: its name (with `?` where it may be absent) and its JSON type.
-type Param = (&'static str, &'static str);
+use super::{
+    Answer, Caller, Service,
+    error::Kind,
+    fields::Fields,
+    schema::{self, SUBSCRIPTION_FIELDS},
+};
 
 /// Every method: name, what it does, parameters, result. Held against the table of methods by a test.
-const METHODS: &[(&str, &str, &[Param], &str)] = &[
+const METHODS: &[(&str, &str, &str, &str)] = &[
     (
         "subscription.create",
         "Stores a subscription. An existing id: equal answers the stored one, else conflict.",
-        SUBSCRIPTION,
-        "the subscription, as stored",
+        SUBSCRIPTION_FIELDS,
+        "Subscription",
     ),
-    ("subscription.get", "One subscription.", &[("id", "string")], "the subscription"),
+    ("subscription.get", "One subscription.", "{id: uuid}", "Subscription"),
     (
         "subscription.list",
         "Subscriptions by id.",
-        &[("after?", "string"), ("limit?", "integer")],
-        "{subscriptions, next}",
+        "{after?: string|null, limit?: integer}",
+        "{subscriptions: [Subscription], next: string|null}",
     ),
-    ("subscription.update", "Replaces the given fields, each as a whole.", SUBSCRIPTION, "the subscription"),
+    (
+        "subscription.update",
+        "Replaces the given fields, each as a whole.",
+        SUBSCRIPTION_FIELDS,
+        "Subscription",
+    ),
     (
         "subscription.delete",
         "Deletes a subscription; its pending deliveries fail as inactive.",
-        &[("id", "string")],
-        "{deleted}",
+        "{id: uuid}",
+        "{deleted: boolean}",
     ),
     (
         "subscription.sync",
         "Makes the given set the complete set.",
-        &[("subscriptions", "array")],
-        "{created, updated, deleted, errors}",
+        "{subscriptions: [SubscriptionFields]}",
+        "{created: integer, updated: integer, deleted: integer, errors: [Refused]}",
     ),
     (
         "event.submit",
         "Takes 1 to 1000 events; answers when they are on disk.",
-        &[("events", "array")],
-        "{results: [{event_id, status, error?}]}",
+        "{events: [Event]}",
+        "{results: [Submitted]}",
     ),
-    ("delivery.get", "All attempts of one delivery.", &[("event_id", "string")], "{attempts}"),
+    ("delivery.get", "All attempts of one delivery.", "{event_id: uuid}", "{attempts: [Attempt]}"),
     (
         "delivery.list",
         "Attempts, newest event first.",
-        &[("subscription_id?", "string"), ("status?", "string"), ("after?", "string"), ("limit?", "integer")],
-        "{attempts, next}",
+        "{subscription_id?: uuid|null, status?: Status|null, after?: string|null, limit?: integer}",
+        "{attempts: [Attempt], next: string|null}",
     ),
     (
         "delivery.changes",
         "The feed: each attempt once, at its latest state.",
-        &[("after", "string"), ("limit?", "integer")],
-        "{attempts, cursor, more, log_id}",
+        "{after: string, limit?: integer}",
+        "{attempts: [Attempt], cursor: string, more: boolean, log_id: uuid}",
     ),
-    (
-        "delivery.redeliver",
-        "Makes a delivery that is over due once more.",
-        &[("event_id", "string")],
-        "the new pending attempt",
-    ),
+    ("delivery.redeliver", "Makes a delivery that is over due once more.", "{event_id: uuid}", "Attempt"),
     (
         "delivery.redeliver_many",
         "Redelivers the failed deliveries of a subscription since a time.",
-        &[("subscription_id", "string"), ("since", "string"), ("dry_run?", "boolean")],
-        "{count}",
+        "{subscription_id: uuid, since: time, dry_run?: boolean}",
+        "{count: integer}",
     ),
-    (
-        "delivery.test",
-        "Sends a test event.",
-        &[("subscription_id", "string"), ("event?", "object")],
-        "the new pending attempt",
-    ),
+    ("delivery.test", "Sends a test event.", "{subscription_id: uuid, event?: object}", "Attempt"),
     (
         "template.preview",
         "Renders a template without sending anything.",
-        &[("payload_template", "any"), ("event?", "object"), ("dialect?", "string")],
-        "{payload}",
+        "{payload_template: any, event?: object, dialect?: Dialect}",
+        "{payload: string}",
     ),
     (
         "system.attach",
         "An Odoo database introduces itself.",
-        &[
-            ("database", "string"),
-            ("database_name", "string"),
-            ("wake_url?", "string"),
-            ("take_over?", "boolean"),
-        ],
-        "{log_id, version}",
+        "{database: string, database_name: string, wake_url?: string|null, take_over?: boolean}",
+        "{log_id: uuid, version: string}",
     ),
-    ("system.info", "Version, identity, backlog.", &[], "{version, log_id, uptime_s, pending}"),
-    ("rpc.discover", "This document.", &[], "an OpenRPC document"),
     (
-        "admin.status",
-        "How the sidecar is: backlog, counts, what is in the way.",
-        &[],
-        "{version, log_id, uptime_s, reasons, database, backlog, attempts, ...}",
+        "system.info",
+        "Version, identity, backlog.",
+        "{}",
+        "{version: string, log_id: uuid, uptime_s: integer, pending: integer}",
     ),
-    ("admin.reload", "Reads tokens, [network] and log level again.", &[], "{message}"),
+    ("rpc.discover", "This document.", "{}", "object"),
+    ("admin.status", "How the sidecar is: backlog, counts, what is in the way.", "{}", "object"),
+    ("admin.reload", "Reads tokens, [network] and log level again.", "{}", "{message: string}"),
     (
         "admin.rotate_token",
         "Makes a new token for the addon beside the old one; with finish, ends the old one instead.",
-        &[("finish?", "boolean")],
-        "{file}",
+        "{finish?: boolean}",
+        "{file: string}",
     ),
-    ("admin.verify", "The whole check of the log.", &[], "{faults, events, attempts}"),
-    ("admin.backup", "A copy of the log in a new file.", &[("file", "string")], "{file, rows}"),
-    ("admin.compact", "Gives free pages back to the file system.", &[], "{before_bytes, after_bytes}"),
-];
-
-const SUBSCRIPTION: &[Param] = &[
-    ("id", "string"),
-    ("name?", "string"),
-    ("model?", "string"),
-    ("event_type?", "string"),
-    ("url?", "string"),
-    ("secret?", "string"),
-    ("headers?", "object"),
-    ("payload_template?", "any"),
-    ("dialect?", "string"),
-    ("active?", "boolean"),
-    ("paused?", "boolean"),
-    ("timeout_s?", "integer"),
-    ("max_in_flight?", "integer"),
-    ("max_attempts?", "integer"),
+    (
+        "admin.verify",
+        "The whole check of the log.",
+        "{}",
+        "{faults: [string], events: integer, attempts: integer}",
+    ),
+    ("admin.backup", "A copy of the log in a new file.", "{file: string}", "{file: string, rows: integer}"),
+    (
+        "admin.compact",
+        "Gives free pages back to the file system.",
+        "{}",
+        "{before_bytes: integer, after_bytes: integer}",
+    ),
 ];
 
 /// `rpc.discover`: what this caller may call.
@@ -139,17 +124,13 @@ fn document(version: &str, is_admin: bool) -> Value {
         "openrpc": "1.3.2",
         "info": {"title": "mcp-webhookd", "version": version},
         "methods": methods,
+        "components": {"schemas": schema::components()},
     })
 }
 
-fn method((name, summary, params, result): &(&str, &str, &[Param], &str)) -> Value {
-    let params: Vec<Value> = params
-        .iter()
-        .map(|(name, kind)| {
-            let schema = if *kind == "any" { json!({}) } else { json!({"type": kind}) };
-            json!({"name": name.trim_end_matches('?'), "required": !name.ends_with('?'), "schema": schema})
-        })
-        .collect();
+fn method((name, summary, params, result): &(&str, &str, &str, &str)) -> Value {
+    let param = |(name, required, kind): (&str, bool, &str)| json!({"name": name, "required": required, "schema": schema::schema(kind)});
+    let params: Vec<Value> = schema::fields(params).map(param).collect();
     let errors: Vec<Value> =
         Kind::ALL.iter().map(|kind| json!({"code": kind.code(), "message": kind.as_str()})).collect();
     json!({
@@ -157,7 +138,7 @@ fn method((name, summary, params, result): &(&str, &str, &[Param], &str)) -> Val
         "summary": summary,
         "paramStructure": "by-name",
         "params": params,
-        "result": {"name": "result", "description": result, "schema": {}},
+        "result": {"name": "result", "schema": schema::schema(result)},
         "errors": errors,
     })
 }
