@@ -77,7 +77,7 @@ fn violation(schema: &Value, found: &Value, document: &Value, path: &str) -> Opt
         }
         Some(_) => {
             let Some(given) = found.as_object() else { return Some(format!("{path}: {found} is no object")) };
-            let Some(described) = schema["properties"].as_object() else { return None };
+            let described = schema["properties"].as_object()?;
             let mut needed = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
             if let Some(missing) = needed.find(|name| !given.contains_key(*name)) {
                 return Some(format!("{path}: {missing} is missing"));
