@@ -164,7 +164,7 @@ fn examine(database: &Database, backup: &Path) -> Result<(), CopyError> {
         _ => return Err(unsound("its format is unknown".to_owned())),
     }
     drop(meta);
-    let faults = Snapshot { txn, log_id: "".into() }.check()?;
+    let faults = Snapshot::new(txn, "".into()).check()?;
     faults.into_iter().next().map_or(Ok(()), |fault| Err(unsound(fault)))
 }
 

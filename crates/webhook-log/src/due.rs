@@ -1,7 +1,9 @@
 //! What is due: read by the dispatcher, in pages, so that memory does not grow with the backlog.
 
+use std::cell::OnceCell;
+
 use bytes::Bytes;
-use redb::{ReadTransaction, ReadableTableMetadata};
+use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, Value};
 use webhook_model::{Attempt, EventId, Millis, SubscriptionId, Trigger};
 
 use crate::{
@@ -13,6 +15,18 @@ use crate::{
 pub struct Snapshot {
     pub(crate) txn: ReadTransaction,
     pub(crate) log_id: std::sync::Arc<str>,
+    opened: Opened,
+}
+
+type Table<K, V> = OnceCell<ReadOnlyTable<K, V>>;
+
+/// Tables that are read row by row; opening one costs as much as reading several rows.
+#[derive(Default)]
+struct Opened {
+    due: Table<(u128, u64), (u64, u32, u8)>,
+    retry_at: Table<(u128, u64, u64), ()>,
+    events: Table<u64, &'static [u8]>,
+    attempts: Table<(u64, u32), &'static [u8]>,
 }
 
 impl std::fmt::Debug for Snapshot {
@@ -49,12 +63,30 @@ impl LaneHead {
 }
 
 impl Snapshot {
+    pub(crate) fn new(txn: ReadTransaction, log_id: std::sync::Arc<str>) -> Self {
+        Self { txn, log_id, opened: Opened::default() }
+    }
+
+    fn table<'s, K: Key + 'static, V: Value + 'static>(
+        &'s self,
+        cell: &'s Table<K, V>,
+        definition: TableDefinition<'_, K, V>,
+    ) -> Result<&'s ReadOnlyTable<K, V>, redb::Error> {
+        match cell.get() {
+            Some(table) => Ok(table),
+            None => {
+                let table = self.txn.open_table(definition)?;
+                Ok(cell.get_or_init(|| table))
+            }
+        }
+    }
+
     /// The subscriptions that have anything pending. One look-up each, however long their backlogs.
     ///
     /// # Errors
     /// The store failed.
     pub fn lanes(&self) -> Result<Vec<SubscriptionId>, redb::Error> {
-        let due = self.txn.open_table(DUE)?;
+        let due = self.table(&self.opened.due, DUE)?;
         let mut lanes = Vec::new();
         let mut from = (0, 0);
         while let Some(row) = due.range(from..)?.next() {
@@ -79,7 +111,7 @@ impl Snapshot {
     /// # Errors
     /// The store failed.
     pub fn head(&self, lane: SubscriptionId) -> Result<Option<LaneHead>, redb::Error> {
-        let due = self.txn.open_table(DUE)?;
+        let due = self.table(&self.opened.due, DUE)?;
         let owner = lane.as_u128();
         let first = due.range((owner, 0)..=(owner, u64::MAX))?.next().transpose()?;
         Ok(first.map(|(key, value)| LaneHead { seq: key.value().1, due_at: Millis(value.value().0) }))
@@ -96,7 +128,7 @@ impl Snapshot {
         after: u64,
         limit: usize,
     ) -> Result<(Vec<DueRow>, u64), redb::Error> {
-        let due = self.txn.open_table(DUE)?;
+        let due = self.table(&self.opened.due, DUE)?;
         let owner = lane.as_u128();
         let mut rows = Vec::new();
         let mut looked = after;
@@ -126,7 +158,7 @@ impl Snapshot {
         limit: usize,
         busy: impl Fn(u64) -> bool,
     ) -> Result<(Vec<DueRow>, Option<Millis>), redb::Error> {
-        let retry_at = self.txn.open_table(RETRY_AT)?;
+        let retry_at = self.table(&self.opened.retry_at, RETRY_AT)?;
         let owner = lane.as_u128();
         let mut rows = Vec::new();
         for row in retry_at.range((owner, 0, 0)..=(owner, u64::MAX, u64::MAX))? {
@@ -173,7 +205,7 @@ impl Snapshot {
     /// # Errors
     /// The store failed.
     pub fn one(&self, lane: SubscriptionId, seq: u64) -> Result<Option<DueRow>, redb::Error> {
-        let due = self.txn.open_table(DUE)?;
+        let due = self.table(&self.opened.due, DUE)?;
         let Some(row) = due.get((lane.as_u128(), seq))? else { return Ok(None) };
         let (_, number, trigger) = row.value();
         self.load(lane, seq, number, trigger).map(Some)
@@ -196,7 +228,7 @@ impl Snapshot {
     }
 
     pub(crate) fn event(&self, seq: u64) -> Result<Option<EventRow>, redb::Error> {
-        let events = self.txn.open_table(EVENTS)?;
+        let events = self.table(&self.opened.events, EVENTS)?;
         Ok(events.get(seq)?.and_then(|row| EventRow::decode(row.value()).ok()))
     }
 
@@ -206,7 +238,7 @@ impl Snapshot {
         number: u32,
         event: &EventRow,
     ) -> Result<Option<Attempt>, redb::Error> {
-        let attempts = self.txn.open_table(ATTEMPTS)?;
+        let attempts = self.table(&self.opened.attempts, ATTEMPTS)?;
         let Some(row) = attempts.get((seq, number))? else { return Ok(None) };
         Ok(AttemptRow::decode(row.value()).and_then(|row| row.into_attempt(event, number)).ok())
     }

@@ -190,7 +190,7 @@ impl Log {
         // redb can panic on a damaged page; that must not take a reader's thread with it.
         let looked = catch_unwind(AssertUnwindSafe(|| {
             let txn = database.begin_read()?;
-            look(&Snapshot { txn, log_id })
+            look(&Snapshot::new(txn, log_id))
         }));
         match looked {
             Ok(Ok(value)) => Ok(value),

@@ -276,7 +276,7 @@ fn open(medium: &mut impl Medium, key: &SealingKey) -> Result<Opened, OpenError>
     let head = record::decode_head(&value("head")?.ok_or_else(damaged)?).map_err(|_| damaged())?;
     let attachment = value("attachment")?.and_then(|text| serde_json::from_slice::<Attachment>(&text).ok());
     let set = read_subscriptions(&txn, key)?;
-    let snapshot = Snapshot { txn, log_id: Arc::clone(&log_id) };
+    let snapshot = Snapshot::new(txn, Arc::clone(&log_id));
     let lanes = snapshot.lanes()?.into_iter().collect();
     let bytes = value("bytes")?.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes);
     let memory = Memory { log_id, set, attachment: attachment.map(Arc::new), bytes };
