@@ -73,7 +73,7 @@ class Conversations(unittest.TestCase):
         try:
             return "result", client.call(step["method"], with_times(step["params"], start))
         except self.module.SidecarError as error:
-            data = {"kind": error.kind, **error.data} if error.kind else error.data
+            data = {**error.data, "kind": error.kind} if error.kind or error.data else {}
             return "error", {"code": error.code, "message": error.message} | ({"data": data} if data else {})
 
     def check(self, daemon, step, start):

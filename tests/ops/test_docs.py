@@ -5,6 +5,8 @@ Blocks marked `sh` run in one shell per page, in order, beside a running sidecar
 """
 
 import base64
+import hashlib
+import hmac
 import http.server
 import json
 import os
@@ -194,6 +196,15 @@ def program(language, snippet):
     return snippet + DRIVERS[language][1]
 
 
+def signed(secret, headers, body, seconds):
+    """The headers of the same request, signed so many seconds later, as Standard Webhooks says."""
+    sent = str(int(headers["webhook-timestamp"]) + seconds)
+    key = base64.b64decode(secret[6:]) if secret.startswith("whsec_") else secret.encode()
+    text = f"{headers['webhook-id']}.{sent}.".encode() + body
+    signature = base64.b64encode(hmac.new(key, text, hashlib.sha256).digest()).decode()
+    return headers | {"webhook-timestamp": sent, "webhook-signature": f"v1,{signature}"}
+
+
 class Signatures(unittest.TestCase):
     """The snippets of the endpoint author's guide, against requests that a real sidecar signed."""
 
@@ -256,8 +267,9 @@ class Signatures(unittest.TestCase):
                 self.assertFalse(judge(b=body + b" "), "a changed body")
                 self.assertFalse(judge(s="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"), "another secret")
                 self.assertFalse(judge(h=headers | {"webhook-id": SUBSCRIPTION}), "another id")
-                old = str(int(headers["webhook-timestamp"]) - 400)
-                self.assertFalse(judge(h=headers | {"webhook-timestamp": old}), "an old request")
+                self.assertTrue(judge(h=signed(secret, headers, body, 0)), "the test signs as the sidecar does")
+                self.assertFalse(judge(h=signed(secret, headers, body, -400)), "an old request")
+                self.assertFalse(judge(h=signed(secret, headers, body, 400)), "one of the future")
                 bare = {name: value for name, value in headers.items() if name != "webhook-signature"}
                 self.assertFalse(judge(h=bare), "no signature")
 
