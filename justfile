@@ -45,6 +45,16 @@ faults *FILTER: _release
 bench *OPTIONS: _release
     cargo run --release --locked -p webhook-bench -- {{OPTIONS}}
 
+# The same, and what takes long: a million pending, logs of one and five million deliveries, instructions, and Odoo.
+bench-full *OPTIONS: _release
+    python3 tests/odoo/bench.py target/bench/odoo.json
+    cargo run --release --locked -p webhook-bench -- --full --odoo target/bench/odoo.json {{OPTIONS}}
+
+# Instructions per delivery (needs valgrind): a report, not a gate. A regression shows whatever else the machine does.
+bench-counts: _release
+    @command -v valgrind >/dev/null || apt-get install --yes --no-install-recommends valgrind
+    cargo run --release --locked -p webhook-bench -- --only counts
+
 # A whole installation to look at: Odoo, sidecar, a receiver page. Ctrl-C ends it.
 demo: _release
     python3 tests/odoo/demo.py
