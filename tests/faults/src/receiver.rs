@@ -113,7 +113,13 @@ impl Receiver {
     pub fn forget(&self) {
         let mut book = self.book();
         *book = Book { behaviours: std::mem::take(&mut book.behaviours), ..Book::default() };
+        drop(book);
         self.count.send_replace(0);
+    }
+
+    /// Whether an event arrived.
+    pub fn has(&self, event_id: &str) -> bool {
+        self.book().seen.contains(event_id)
     }
 
     /// The number of requests so far, whenever it grows.
@@ -138,6 +144,8 @@ impl Receiver {
         loop {
             let Some(request) = Request::read(&mut stream, &mut buffer).await? else { return Ok(()) };
             let behaviour = self.log(&request);
+            // Not under the book's lock: who waits for this looks into the book.
+            self.count.send_modify(|count| *count += 1);
             self.answer(&mut stream, behaviour).await?;
         }
     }
@@ -169,7 +177,6 @@ impl Receiver {
             epoch: book.epoch,
             at: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |at| at.as_millis() as u64),
         });
-        self.count.send_replace(book.hits.len());
         behaviour
     }
 

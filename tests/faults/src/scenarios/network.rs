@@ -94,7 +94,7 @@ async fn latency(world: &mut World, subscription: &str) -> Result<u64> {
         let started = std::time::Instant::now();
         let submitter = world.submit_these(vec![event])?;
         let receiver = world.receiver.clone();
-        let arrived = count.wait_for(|_| receiver.hits().iter().rev().any(|hit| hit.event_id == id));
+        let arrived = count.wait_for(|_| receiver.has(&id));
         tokio::time::timeout(crate::daemon::PATIENCE, arrived)
             .await
             .context("a healthy endpoint waits")??;
