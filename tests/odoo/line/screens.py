@@ -10,6 +10,8 @@ from playwright.sync_api import expect, sync_playwright
 
 SHOTS = Path(os.environ.get("LINE_SHOTS", Path(__file__).resolve().parent.parent / "shots"))
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking", "--no-first-run", "--disable-component-update"]
+# How long a screen may take on a busy machine; the tests that measure have limits of their own.
+expect.set_options(timeout=20_000)
 SUBSCRIPTIONS, DELIVERIES = "event-subscriptions", "webhook-deliveries"
 
 

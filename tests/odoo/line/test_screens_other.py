@@ -104,11 +104,18 @@ def settings(page, line):
     expect(page.locator("button[name=action_mcp_webhook_test_connection]")).to_be_visible()
 
 
+def save_settings(page):
+    """Odoo loads the page anew after that."""
+    page.keyboard.press("Tab")
+    expect(page.get_by_text("Unsaved changes")).to_be_visible()
+    with page.expect_event("load"):
+        page.click(".o_form_button_save")
+
+
 def save_token(page, line, token):
     settings(page, line)
     page.fill("div[name=mcp_webhook_sidecar_token] input", token)
-    with page.expect_response("**/res.config.settings/execute*"):
-        page.click(".o_form_button_save")
+    save_settings(page)
     settings(page, line)
 
 
@@ -139,8 +146,7 @@ def test_settings_keep_hosts_and_retention(line, page):
     settings(page, line)
     page.fill("div[name=mcp_webhook_allowed_hosts] input", "hooks.slack.com/services")
     page.fill("div[name=mcp_webhook_retention_days] input", "14")
-    page.click(".o_form_button_save")
-    page.wait_for_load_state()
+    save_settings(page)
     wait_until(
         lambda: line.session.call("ir.config_parameter", "get_param", "mcp_webhook.retention_days") == "14", "the retention"
     )

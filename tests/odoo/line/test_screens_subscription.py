@@ -162,7 +162,7 @@ def test_preview_of_another_record(line, page):
     ("title", "part"),
     [
         ("Slack", "mrkdwn"), ("Microsoft Teams", "AdaptiveCard"), ("Discord", "allowed_mentions"),
-        ("Google Chat", '"text"'), ("Generic", '"ids"'), ("n8n", '"record_ids"'),
+        ("Google Chat", '"text"'), ("Generic", '"ids"'), ("n8n", '"record":'),
     ],
 )
 def test_ready_made_template_is_previewed_and_arrives(line, page, title, part):
