@@ -2,11 +2,16 @@
 //!
 //! All faults of the file are reported at once, with line and column; unknown keys are faults.
 
+mod keys;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
+
+pub use self::keys::example;
+use self::keys::{Given, KEYS};
 
 /// Everything that can be configured. The defaults need no file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,192 +92,6 @@ pub struct Fault {
     pub place: String,
     /// What is wrong and what is expected.
     pub message: String,
-}
-
-/// Every key: section, name, default or example as TOML, meaning, and the way to set it.
-const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
-    (
-        "server",
-        "listen",
-        "\"127.0.0.1:8170\"",
-        "Address and port of JSON-RPC, /healthz and /metrics; port 0 picks a free one.",
-        |c, v| set(&mut c.listen, v.text()?.parse(), "an address and port such as 127.0.0.1:8170"),
-    ),
-    (
-        "server",
-        "data_dir",
-        "\"/var/lib/mcp-webhookd\"",
-        "Where tokens, key and delivery log are kept (mode 0600).\nWithout it: $STATE_DIRECTORY, else $XDG_STATE_HOME/mcp-webhookd, else ~/.local/state/mcp-webhookd.",
-        |c, v| put(&mut c.data_dir, Some(v.text()?.into())),
-    ),
-    (
-        "server",
-        "token_file",
-        "\"/etc/mcp-webhookd/token\"",
-        "The addon's tokens, one a line, all of them valid. Without it: token in the data directory.",
-        |c, v| put(&mut c.token_file, Some(v.text()?.into())),
-    ),
-    (
-        "server",
-        "allowed_hosts",
-        "[]",
-        "Names that a Host header may carry besides the listener's own address and loopback,\nsuch as \"webhooks.internal\" when a proxy passes it on.",
-        |c, v| put(&mut c.allowed_hosts, v.texts()?),
-    ),
-    (
-        "server",
-        "tls_cert_file",
-        "\"/etc/mcp-webhookd/cert.pem\"",
-        "PEM: the listener's certificate and its chain.",
-        |c, v| put(&mut c.tls_cert_file, Some(v.text()?.into())),
-    ),
-    (
-        "server",
-        "tls_key_file",
-        "\"/etc/mcp-webhookd/key.pem\"",
-        "PEM: the certificate's private key.",
-        |c, v| put(&mut c.tls_key_file, Some(v.text()?.into())),
-    ),
-    (
-        "server",
-        "allow_plaintext",
-        "false",
-        "A listener that is not loopback may do without TLS, because something in front does it.",
-        |c, v| put(&mut c.allow_plaintext, v.truth()?),
-    ),
-    ("network", "allow_http", "false", "Endpoints may be http://, not only https://.", |c, v| {
-        put(&mut c.allow_http, v.truth()?)
-    }),
-    (
-        "network",
-        "allow_networks",
-        "[]",
-        "Networks that webhooks may go to although they are not public, such as \"10.1.0.0/16\".",
-        |c, v| {
-            c.allow_networks = v.texts()?.iter().map(|text| network(text)).collect::<Result<_, _>>()?;
-            Ok(())
-        },
-    ),
-    (
-        "network",
-        "extra_ca_file",
-        "\"/etc/mcp-webhookd/ca.pem\"",
-        "PEM: certificates to trust besides the system's, for endpoints with a private CA.",
-        |c, v| put(&mut c.extra_ca_file, Some(v.text()?.into())),
-    ),
-    (
-        "dispatch",
-        "max_in_flight",
-        "256",
-        "Second and further requests under way, of all endpoints together; every endpoint may always have one.",
-        |c, v| {
-            c.max_in_flight = usize::try_from(v.number(1, 100_000)?).unwrap_or(usize::MAX);
-            Ok(())
-        },
-    ),
-    (
-        "retention",
-        "days",
-        "30",
-        "How long deliveries that are over are kept, and event ids remembered.",
-        |c, v| put(&mut c.retention, days(v.number(1, 3650)?)),
-    ),
-    (
-        "retention",
-        "size_mb",
-        "10000",
-        "How much events, payloads and answers may take together; then the oldest that are over, and known to\nOdoo, go early (their ids are forgotten with them). The file is up to twice as large.",
-        |c, v| put(&mut c.retention_bytes, Some(v.number(1, 10_000_000)? * 1_000_000)),
-    ),
-    (
-        "log",
-        "format",
-        "\"text\"",
-        "How log lines look: \"text\" for people, \"json\" for programs.",
-        |c, v| {
-            c.log_format = match v.text()?.as_str() {
-                "text" => LogFormat::Text,
-                "json" => LogFormat::Json,
-                _ => return Err("expected \"text\" or \"json\"".to_owned()),
-            };
-            Ok(())
-        },
-    ),
-    (
-        "log",
-        "level",
-        "\"info\"",
-        "What is logged: error, warn, info, debug, trace, or a filter as RUST_LOG has it. RUST_LOG goes before this.",
-        |c, v| {
-            let text = v.text()?;
-            let expected =
-                |_| "expected a level such as \"info\" or \"info,webhook_dispatch=debug\"".to_owned();
-            tracing_subscriber::EnvFilter::try_new(&text).map_err(expected)?;
-            put(&mut c.log_level, text)
-        },
-    ),
-];
-
-type Setter = fn(&mut Config, &Given) -> Result<(), String>;
-
-/// A value from the file, or a text from the environment that is read as the setter needs it.
-enum Given {
-    Toml(toml::Value),
-    Text(String),
-}
-
-impl Given {
-    fn text(&self) -> Result<String, String> {
-        match self {
-            Self::Text(text) | Self::Toml(toml::Value::String(text)) => Ok(text.clone()),
-            Self::Toml(_) => Err("expected a text in quotes".to_owned()),
-        }
-    }
-
-    fn truth(&self) -> Result<bool, String> {
-        match self {
-            Self::Toml(toml::Value::Boolean(truth)) => Ok(*truth),
-            Self::Text(text) if text == "true" => Ok(true),
-            Self::Text(text) if text == "false" => Ok(false),
-            _ => Err("expected true or false".to_owned()),
-        }
-    }
-
-    fn number(&self, least: u64, most: u64) -> Result<u64, String> {
-        let number = match self {
-            Self::Toml(toml::Value::Integer(number)) => u64::try_from(*number).ok(),
-            Self::Text(text) => text.parse().ok(),
-            Self::Toml(_) => None,
-        };
-        let fits = number.filter(|n| (least..=most).contains(n));
-        fits.ok_or_else(|| format!("expected a whole number from {least} to {most}"))
-    }
-
-    fn texts(&self) -> Result<Vec<String>, String> {
-        match self {
-            Self::Text(text) => {
-                Ok(text.split(',').map(|part| part.trim().to_owned()).filter(|p| !p.is_empty()).collect())
-            }
-            Self::Toml(toml::Value::Array(items)) => {
-                items.iter().map(|item| Self::Toml(item.clone()).text()).collect()
-            }
-            Self::Toml(_) => Err("expected a list of texts".to_owned()),
-        }
-    }
-}
-
-fn set<T, E>(place: &mut T, value: Result<T, E>, expected: &str) -> Result<(), String> {
-    *place = value.map_err(|_| format!("expected {expected}"))?;
-    Ok(())
-}
-
-fn put<T>(place: &mut T, value: T) -> Result<(), String> {
-    *place = value;
-    Ok(())
-}
-
-fn network(text: &str) -> Result<IpNet, String> {
-    webhook_model::address::parse_network(text).map_err(|error| error.to_string())
 }
 
 impl Config {
@@ -369,30 +188,6 @@ impl Config {
     }
 }
 
-/// Keys that have no default: the example shows what they look like.
-const WITHOUT_DEFAULT: &[&str] =
-    &["data_dir", "token_file", "tls_cert_file", "tls_key_file", "extra_ca_file"];
-
-/// An annotated configuration file: every key, commented out, with its default.
-pub fn example() -> String {
-    let mut text = String::from(
-        "# Configuration of mcp-webhookd, with every key. What is commented out shows the default, or an example where\n\
-         # there is none. Variables MCP_WEBHOOKD_<SECTION>_<KEY> override this file, options override both.\n\
-         # Look for faults with: mcp-webhookd --config FILE check-config\n",
-    );
-    let mut last = "";
-    for (section, key, shown, meaning, _) in KEYS {
-        if *section != last {
-            text.push_str(&format!("\n[{section}]\n"));
-            last = section;
-        }
-        let no_default = if WITHOUT_DEFAULT.contains(key) { " No default." } else { "" };
-        let meaning = format!("{meaning}{no_default}").replace('\n', "\n# ");
-        text.push_str(&format!("\n# {meaning}\n#{key} = {shown}\n"));
-    }
-    text
-}
-
 fn place(text: &str, offset: usize) -> String {
     let before = &text[..offset.min(text.len())];
     let line = before.matches('\n').count() + 1;
@@ -402,7 +197,7 @@ fn place(text: &str, offset: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{keys::WITHOUT_DEFAULT, *};
 
     #[test]
     fn a_file_sets_what_it_names_and_nothing_else() {
