@@ -11,6 +11,7 @@ from . import test_payload
 from . import test_redelivery
 from . import test_rights
 from . import test_secrets
+from . import test_settings
 from . import test_subscription
 from . import test_sync
 from . import test_wake

@@ -1,9 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""What the administrator is told: alerts, advice, explanation, preview, settings."""
+"""What the administrator is told: alerts, advice, explanation, preview."""
 
 import json
 
-from odoo.exceptions import UserError, ValidationError
+from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
 
 from .common import WebhookCase
@@ -335,94 +335,3 @@ class TestPreview(WebhookCase):
         self.assertEqual(
             subscription.action_explain()["res_model"], "mcp.webhook.explain"
         )
-
-
-@tagged("post_install", "-at_install")
-class TestSendTest(WebhookCase):
-    def press(self, subscription):
-        with self.enter_registry_test_mode():
-            return subscription.action_send_test()
-
-    def test_event_goes_out_and_its_row_tells_the_record(self):
-        partner = self.Partner.create({"name": "Sample"})
-        subscription = self.subscribe(enrich_fields="name")
-        self.press(subscription)
-        (params,) = [p for name, p in self.sidecar.calls if name == "delivery.test"]
-        self.assertEqual(params["event"]["record_ids"], [partner.id])
-        row = self.rows(subscription)
-        self.assertEqual((row.trigger, row.record_ids), ("test", [partner.id]))
-        self.sidecar.attempt(row.event_uuid, trigger="test")
-        self.pull()
-        self.assertEqual((row.status, row.record_ids), ("success", [partner.id]))
-
-    def test_not_now_is_said_with_the_reason(self):
-        subscription = self.subscribe()
-        for values, words in (
-            ({"webhook_url": False}, "webhook URL first"),
-            ({"active": False}, "inactive"),
-            ({"approval": "waiting"}, "approval"),
-        ):
-            with self.assertRaisesRegex(UserError, words), self.cr.savepoint():
-                subscription.write(values)
-                self.press(subscription)
-        self.sidecar.down = True
-        with self.assertRaisesRegex(UserError, "No test was sent"):
-            self.press(subscription)
-        self.assertFalse(self.rows(subscription))
-
-    def test_paused_subscription_says_that_the_test_waits(self):
-        subscription = self.subscribe(paused=True)
-        params = self.press(subscription)["params"]
-        self.assertEqual(params["type"], "warning")
-
-
-@tagged("post_install", "-at_install")
-class TestSettings(WebhookCase):
-    def settings(self, **values):
-        return self.env["res.config.settings"].create(values)
-
-    def param(self, name):
-        return self.env["ir.config_parameter"].get_param(f"mcp_webhook.{name}")
-
-    def test_connection_is_tested_and_reported(self):
-        answer = self.settings().action_mcp_webhook_test_connection()
-        self.assertIn("version 1.0.0", answer["params"]["message"])
-        self.sidecar.down = True
-        with self.assertRaisesRegex(UserError, "(?s)did not answer.*127.0.0.1:8170"):
-            self.settings().action_mcp_webhook_test_connection()
-
-    def test_other_database_s_sidecar_is_named_and_can_be_taken_over(self):
-        self.sidecar.refusals["system.attach"] = ("fenced", "another")
-        with self.assertRaisesRegex(UserError, "serves another database"):
-            self.settings().action_mcp_webhook_test_connection()
-        self.sidecar.refusals.clear()
-        self.settings().action_mcp_webhook_take_over()
-        attached = [p for name, p in self.sidecar.calls if name == "system.attach"]
-        self.assertIn(True, [params.get("take_over") for params in attached])
-
-    def test_token_is_kept_and_never_read(self):
-        settings = self.settings(mcp_webhook_sidecar_token="canary-token")
-        settings.execute()
-        self.assertEqual(self.param("sidecar_token"), "canary-token")
-        again = self.settings()
-        self.assertTrue(again.mcp_webhook_has_token)
-        names = list(again.fields_get())
-        self.assertNotIn("canary-token", str(again.read(names)))
-        self.assertNotIn("canary-token", str(settings.read(names)))
-        self.assertNotIn("canary-token", str(again.default_get(names)))
-        self.env.cr.execute("SELECT * FROM res_config_settings")
-        self.assertNotIn("canary-token", str(self.env.cr.fetchall()))
-
-    def test_saving_without_a_token_keeps_it(self):
-        self.settings(mcp_webhook_allowed_hosts="a.example.com").execute()
-        self.assertEqual(self.param("sidecar_token"), "a-token-for-tests")
-        self.assertEqual(self.param("allowed_hosts"), "a.example.com")
-
-    def test_limits_are_checked(self):
-        for values in (
-            {"mcp_webhook_retention_days": 0},
-            {"mcp_webhook_retention_days": 3651},
-            {"mcp_webhook_sidecar_url": "sidecar"},
-        ):
-            with self.assertRaises(ValidationError):
-                self.settings(**values)
