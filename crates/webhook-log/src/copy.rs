@@ -145,8 +145,8 @@ pub fn restore(backup: &Path, store: &Path) -> Result<Option<PathBuf>, CopyError
 /// A copy of the backup that was examined and has an identity of its own.
 fn make_ready(backup: &Path, unfinished: &Path) -> Result<(), CopyError> {
     let io = |error| CopyError::Io(backup.to_owned(), error);
-    fs::copy(backup, unfinished).map_err(io)?;
-    medium::restrict(unfinished).map_err(io)?;
+    let mut from = fs::File::open(backup).map_err(io)?;
+    std::io::copy(&mut from, &mut medium::private(unfinished).map_err(io)?).map_err(io)?;
     let database = medium::open(unfinished)?;
     examine(&database, backup)?;
     renew(&database)

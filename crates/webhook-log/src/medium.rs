@@ -111,14 +111,7 @@ pub(crate) fn open(path: &Path) -> Result<Database, OpenError> {
 
 /// Makes a file that only its owner can read, in the place of an unfinished one.
 pub(crate) fn create(unfinished: &Path) -> Result<Database, OpenError> {
-    match fs::remove_file(unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
-    // Private from the start: a crash in between must not leave a file that the next start refuses.
-    let mut options = fs::OpenOptions::new();
-    let file = options.read(true).write(true).create_new(true).mode(0o600).open(unfinished)?;
-    let database = builder().create_with_backend(FileBackend::new(file)?)?;
+    let database = builder().create_with_backend(FileBackend::new(private(unfinished)?)?)?;
     let txn = database.begin_write().map_err(redb::Error::from)?;
     txn.commit().map_err(redb::Error::from)?;
     Ok(database)
@@ -138,8 +131,12 @@ fn builder() -> redb::Builder {
     builder
 }
 
-/// Only the owner may read or write it.
-pub(crate) fn restrict(path: &Path) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+/// A new file, in the place of an unfinished one. It is the owner's alone from the start: a crash in between must not
+/// leave one that the next start refuses.
+pub(crate) fn private(unfinished: &Path) -> io::Result<fs::File> {
+    match fs::remove_file(unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    fs::OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(unfinished)
 }

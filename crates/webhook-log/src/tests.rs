@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
     task::Poll,
     time::Duration,
@@ -39,6 +39,7 @@ struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
     fail_syncs: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
+    panic_at_open: Arc<AtomicBool>,
 }
 
 impl StorageBackend for Disk {
@@ -76,6 +77,9 @@ impl StorageBackend for Disk {
 
 impl Medium for Disk {
     fn open(&mut self) -> Result<redb::Database, OpenError> {
+        if self.panic_at_open.swap(false, SeqCst) {
+            panic!("the disk left nonsense");
+        }
         Ok(redb::Database::builder().create_with_backend(self.clone())?)
     }
 }
@@ -372,10 +376,13 @@ fn trouble_with_the_disk_loses_nothing_and_heals() {
     accept(&log, vec![submission(10, 1)]);
     let mut health = log.health();
     disk.fail_syncs.store(1, SeqCst);
+    disk.panic_at_open.store(true, SeqCst);
     assert_eq!(log.accept(vec![submission(11, 1)], NOW, Millis(0)).wait(), Err(Unavailable));
     assert_eq!(disk.failed.load(SeqCst), 1, "the fault fired");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(health.wait_for(|health| *health == Health::Ready)).unwrap();
+    // Opening it again panicked once, too.
+    let healed = |health: &Health| *health == Health::Ready && !disk.panic_at_open.load(SeqCst);
+    runtime.block_on(health.wait_for(healed)).unwrap();
     // Unknown, not failed: asked again by id, it is there exactly once.
     let again = accept(&log, vec![submission(11, 1)]);
     assert!(matches!(again[0], Acceptance::Accepted | Acceptance::Duplicate));

@@ -198,7 +198,7 @@ impl<M: Medium> Writer<M> {
         *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = None;
         let mut pause = FIRST_PAUSE;
         loop {
-            match open(&mut self.medium, &self.key) {
+            match self.reopen() {
                 Ok(opened) => {
                     self.resume(opened);
                     return true;
@@ -212,6 +212,12 @@ impl<M: Medium> Writer<M> {
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
+    }
+
+    /// redb can panic on what a failing disk left; that must not be the end of the writer.
+    fn reopen(&mut self) -> Result<Opened, OpenError> {
+        let opened = catch_unwind(AssertUnwindSafe(|| open(&mut self.medium, &self.key)));
+        opened.unwrap_or_else(|_| Err(OpenError::Damaged("opening it panicked".to_owned())))
     }
 
     /// Drops jobs for a while, which tells their callers that the store is unavailable.
