@@ -60,13 +60,28 @@ demo: _release
     python3 tests/odoo/demo.py
 
 # Formatting and lints of both languages.
-lint: lint-addon
+lint: lint-addon deny
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # The lints of the addon: ruff, pylint-odoo and the OCA's checks, pinned in tests/odoo/requirements.txt.
 lint-addon:
     python3 tests/odoo/lint.py
+
+# Longer fuzzing of everything that reads hostile input: SECONDS for each target.
+fuzz SECONDS="60":
+    FUZZ_SECONDS={{SECONDS}} cargo test --release --locked -p webhook-security --test fuzz
+    FUZZ_SECONDS={{SECONDS}} cargo test --release --locked -p webhook-log fuzz
+
+# The software bill of materials of the sidecar, CycloneDX in JSON.
+sbom:
+    @python3 tests/security/sbom.py
+
+# Licences, bans and sources of dependencies by deny.toml; known vulnerabilities where their database can be reached.
+deny:
+    @cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
+    cargo deny --locked check licenses bans sources
+    @if cargo deny fetch db; then cargo deny --locked check advisories; else echo "known vulnerabilities were NOT checked: their database cannot be reached"; fi
 
 # What the security tests need for their network namespaces.
 _namespaces:

@@ -266,4 +266,46 @@ mod tests {
         assert_eq!(EventRow::decode(&event().encode()[..41]), Err(Unreadable));
         assert_eq!(decode_head(&[0; 15]), Err(Unreadable));
     }
+
+    /// Rows as they are on disk, with a few bytes bent: each is read, or unreadable, and never a panic.
+    #[test]
+    fn fuzz_rows() {
+        let subscription = SubscriptionRow {
+            name: "n".into(),
+            model: "res.partner".into(),
+            event_type: "all".into(),
+            url: "https://example.com/".into(),
+            secrets: vec![7; 60],
+            payload_template: Some("{}".into()),
+            dialect: "auto".into(),
+            active: true,
+            paused: false,
+            timeout_s: 10,
+            max_in_flight: 4,
+            max_attempts: 1,
+        };
+        let attempt = AttemptRow::of(&event().first_attempt(), 1, false);
+        let rows = [event().encode(), attempt.encode(), subscription.encode()];
+        let key = crate::SealingKey::new(&[1; 32]);
+        let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+        bolero::check!()
+            .with_type::<(u8, u8, Vec<(u16, u8)>)>()
+            .with_test_time(Duration::from_secs(seconds))
+            .for_each(|(row, cut, edits)| {
+                let mut bytes = rows[usize::from(*row) % rows.len()].clone();
+                for (at, what) in edits {
+                    let at = usize::from(*at) % bytes.len();
+                    bytes[at] = *what;
+                }
+                bytes.truncate(bytes.len() - usize::from(*cut) % bytes.len());
+                let _ = EventRow::decode(&bytes);
+                let _ = decode_head(&bytes);
+                let _ = AttemptRow::decode(&bytes).and_then(|row| row.into_attempt(&event(), 1));
+                let id = SubscriptionId::from_u128(1);
+                assert!(
+                    crate::subscriptions::from_row(id, &bytes, &key).is_err(),
+                    "nothing opens without the key"
+                );
+            });
+    }
 }

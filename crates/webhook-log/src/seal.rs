@@ -2,6 +2,9 @@
 //!
 //! XChaCha20-Poly1305 with a random 24-byte nonce; the subscription's id is the associated data, so that
 //! a sealed value moved to another row does not open.
+//!
+//! While a key is being replaced, the one before it still opens. What it opens is sealed anew when the log opens, so
+//! that afterwards the new key is enough.
 
 use chacha20poly1305::{
     KeyInit, XChaCha20Poly1305, XNonce,
@@ -15,6 +18,15 @@ const NONCE: usize = 24;
 #[derive(Clone)]
 pub struct SealingKey {
     cipher: XChaCha20Poly1305,
+    before: Option<XChaCha20Poly1305>,
+}
+
+/// What was sealed, opened.
+pub(crate) struct Unsealed {
+    /// The text.
+    pub plain: Zeroizing<Vec<u8>>,
+    /// Whether only the key before this one opened it.
+    pub is_old: bool,
 }
 
 impl std::fmt::Debug for SealingKey {
@@ -26,7 +38,13 @@ impl std::fmt::Debug for SealingKey {
 impl SealingKey {
     /// The key with these 32 bytes.
     pub fn new(bytes: &[u8; 32]) -> Self {
-        Self { cipher: XChaCha20Poly1305::new(bytes.into()) }
+        Self { cipher: XChaCha20Poly1305::new(bytes.into()), before: None }
+    }
+
+    /// The same key, which also opens what was sealed with `before`.
+    #[must_use]
+    pub fn replacing(self, before: &[u8; 32]) -> Self {
+        Self { before: Some(XChaCha20Poly1305::new(before.into())), ..self }
     }
 
     /// A new random key, and its bytes for the key file.
@@ -49,11 +67,17 @@ impl SealingKey {
     }
 
     /// What was sealed for `owner`; `None` with another key, for another owner, or when a bit changed.
-    pub(crate) fn open(&self, owner: u128, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(crate) fn open(&self, owner: u128, sealed: &[u8]) -> Option<Unsealed> {
         let (nonce, text) = sealed.split_at_checked(NONCE)?;
         let nonce: [u8; NONCE] = nonce.try_into().ok()?;
         let aad = owner.to_be_bytes();
-        self.cipher.decrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad }).ok().map(Zeroizing::new)
+        let open = |cipher: &XChaCha20Poly1305| {
+            cipher.decrypt(&XNonce::from(nonce), Payload { msg: text, aad: &aad }).ok().map(Zeroizing::new)
+        };
+        if let Some(plain) = open(&self.cipher) {
+            return Some(Unsealed { plain, is_old: false });
+        }
+        self.before.as_ref().and_then(open).map(|plain| Unsealed { plain, is_old: true })
     }
 }
 
@@ -66,7 +90,7 @@ mod tests {
         let (key, _) = SealingKey::generate().unwrap();
         let sealed = key.seal(1, b"whsec_canary").unwrap();
         assert!(!sealed.windows(6).any(|part| part == b"canary"));
-        assert_eq!(key.open(1, &sealed).unwrap().as_slice(), b"whsec_canary");
+        assert_eq!(key.open(1, &sealed).unwrap().plain.as_slice(), b"whsec_canary");
         assert!(key.open(2, &sealed).is_none());
         assert!(SealingKey::generate().unwrap().0.open(1, &sealed).is_none());
         for at in 0..sealed.len() {
@@ -75,5 +99,17 @@ mod tests {
             assert!(key.open(1, &bent).is_none(), "bit flipped at {at}");
         }
         assert!(key.open(1, b"short").is_none());
+    }
+
+    #[test]
+    fn the_key_before_opens_what_it_sealed_and_seals_nothing() {
+        let (old, old_bytes) = SealingKey::generate().unwrap();
+        let (new, _) = SealingKey::generate().unwrap();
+        let both = new.clone().replacing(&old_bytes);
+        let sealed = old.seal(1, b"whsec_canary").unwrap();
+        let opened = both.open(1, &sealed).unwrap();
+        assert!(opened.is_old && opened.plain.as_slice() == b"whsec_canary");
+        let again = both.seal(1, &opened.plain).unwrap();
+        assert!(old.open(1, &again).is_none() && !new.open(1, &again).unwrap().is_old);
     }
 }

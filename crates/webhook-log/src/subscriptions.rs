@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use redb::ReadableTable;
 use webhook_model::{
     CustomHeaders, Dialect, Endpoint, EndpointUrl, EventFilter, SigningSecret, Subscription, SubscriptionId,
 };
@@ -11,7 +12,7 @@ use crate::{
     log::{Log, Pending},
     record::{SecretsRow, SubscriptionRow, Unreadable},
     seal::SealingKey,
-    tables::Tx,
+    tables::{SUBSCRIPTIONS, Tx},
 };
 
 /// Every subscription, by id. Cheap to copy; a copy never changes.
@@ -88,9 +89,7 @@ fn store(tx: &mut Tx<'_>, before: &SubscriptionSet, after: SubscriptionSet) -> R
         if before.get(new.id).is_some_and(|old| Arc::ptr_eq(old, new)) {
             continue;
         }
-        let Some(row) = to_row(new, tx.key) else {
-            return Err(redb::Error::Io(std::io::Error::other("the random source failed")));
-        };
+        let row = to_row(new, tx.key).ok_or_else(random_source_failed)?;
         tx.subscriptions.insert(new.id.as_u128(), row.encode().as_slice())?;
         tx.touched.insert(new.id);
     }
@@ -121,6 +120,29 @@ fn to_row(subscription: &Subscription, key: &SealingKey) -> Option<SubscriptionR
     })
 }
 
+/// Seals every subscription anew whose secrets only the key before the present one opens; answers how many.
+pub(crate) fn seal_anew(txn: &redb::WriteTransaction, key: &SealingKey) -> Result<usize, redb::Error> {
+    let mut table = txn.open_table(SUBSCRIPTIONS)?;
+    let mut anew = Vec::new();
+    for row in table.iter()? {
+        let (id, bytes) = row?;
+        let Ok(mut row) = SubscriptionRow::decode(bytes.value()) else { continue };
+        if let Some(old) = key.open(id.value(), &row.secrets).filter(|opened| opened.is_old) {
+            let sealed = key.seal(id.value(), &old.plain).ok_or_else(random_source_failed)?;
+            row.secrets = sealed;
+            anew.push((id.value(), row.encode()));
+        }
+    }
+    for (id, row) in &anew {
+        table.insert(*id, row.as_slice())?;
+    }
+    Ok(anew.len())
+}
+
+fn random_source_failed() -> redb::Error {
+    redb::Error::Io(std::io::Error::other("the random source failed"))
+}
+
 /// Reads one row. A row that cannot be read is the caller's to report; it must not keep the sidecar from starting.
 pub(crate) fn from_row(
     id: SubscriptionId,
@@ -128,8 +150,8 @@ pub(crate) fn from_row(
     key: &SealingKey,
 ) -> Result<Subscription, Unreadable> {
     let row = SubscriptionRow::decode(bytes)?;
-    let plain = key.open(id.as_u128(), &row.secrets).ok_or(Unreadable)?;
-    let secrets: SecretsRow = postcard::from_bytes(&plain).map_err(|_| Unreadable)?;
+    let opened = key.open(id.as_u128(), &row.secrets).ok_or(Unreadable)?;
+    let secrets: SecretsRow = postcard::from_bytes(&opened.plain).map_err(|_| Unreadable)?;
     let secret =
         secrets.secret.map(|text| SigningSecret::parse(&text)).transpose().map_err(|_| Unreadable)?;
     let template = row.payload_template.map(|text| serde_json::from_str(&text)).transpose();

@@ -300,7 +300,18 @@ fn prepare(database: &Database, key: &SealingKey) -> Result<(), OpenError> {
         format.map(|row| row.value().try_into().map(u32::from_be_bytes).unwrap_or(0))
     };
     match found {
-        Some(FORMAT) => return Ok(txn.abort().map_err(redb::Error::from)?),
+        Some(FORMAT) => {
+            let anew = subscriptions::seal_anew(&txn, key)?;
+            if anew == 0 {
+                return Ok(txn.abort().map_err(redb::Error::from)?);
+            }
+            txn.commit().map_err(redb::Error::from)?;
+            tracing::info!(
+                subscriptions = anew,
+                "sealed anew with the present key; the old one is not needed for this log any more"
+            );
+            return Ok(());
+        }
         Some(found) => return Err(OpenError::Newer { found, known: FORMAT }),
         None => {}
     }

@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use webhook_log::SealingKey;
+use zeroize::Zeroizing;
 
 use crate::{
     live::Callers,
@@ -102,7 +103,9 @@ impl DataDir {
             tracing::info!(file = %token_file.display(), "made a bearer token; Odoo needs what is in this file");
         }
         make_token(&self.admin_token())?;
-        Ok(Opened { callers: self.read_callers(&token_file)?, key: self.sealing_key()? })
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let key = self.sealing_key(credentials.as_deref())?;
+        Ok(Opened { callers: self.read_callers(&token_file)?, key })
     }
 
     /// Where the addon's tokens are; `configured` is `[server] token_file`.
@@ -125,28 +128,56 @@ impl DataDir {
         Ok(Callers { addon: Tokens::read(token_file)?, admin: Tokens::read(&self.admin_token())? })
     }
 
-    fn sealing_key(&self) -> Result<SealingKey> {
-        let path = self.key();
-        match fs::read(&path) {
-            Ok(bytes) => match bytes.as_slice().try_into() {
-                Ok(bytes) => Ok(SealingKey::new(bytes)),
-                Err(_) => bail!(
-                    "{} has {} bytes, 32 are expected; restore it from a backup",
-                    path.display(),
-                    bytes.len()
-                ),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound && self.store().exists() => bail!(
+    /// The key that seals secrets in the store, and the one before it while it is being replaced.
+    ///
+    /// It is systemd's credential `key`, else the file `key`. What it replaces is `key.old` beside it, or, where the
+    /// credential is new, the file `key`.
+    fn sealing_key(&self, credentials: Option<&Path>) -> Result<SealingKey> {
+        let credential = match credentials {
+            Some(folder) => read_key(&folder.join("key"))?,
+            None => None,
+        };
+        let (file, old) = (read_key(&self.key())?, read_key(&self.old_key())?);
+        let (present, before) = match (credential, file) {
+            (Some(credential), file) => {
+                let beside =
+                    credentials.map(|folder| read_key(&folder.join("key.old"))).transpose()?.flatten();
+                (credential, beside.or(file).or(old))
+            }
+            (None, Some(file)) => (file, old),
+            (None, None) if old.is_none() && self.store().exists() => bail!(
                 "{} is missing, but there is a store that was written with it; restore it from a backup, or move {} away to begin anew",
-                path.display(),
+                self.key().display(),
                 self.store().display()
             ),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let (key, bytes) = SealingKey::generate().context("make a sealing key")?;
-                write_private(&path, bytes.as_slice())?;
-                Ok(key)
+            (None, None) => {
+                let (_, bytes) = SealingKey::generate().context("make a sealing key")?;
+                write_private(&self.key(), bytes.as_slice())?;
+                (bytes, old)
             }
-            Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        let key = SealingKey::new(&present);
+        Ok(before.map_or(key.clone(), |before| key.replacing(&before)))
+    }
+
+    /// The key before the present one: to replace a key, rename `key` to this, and start.
+    fn old_key(&self) -> PathBuf {
+        self.0.join("key.old")
+    }
+}
+
+/// A key file's 32 bytes, or none where there is no such file.
+fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+    };
+    check_not_world_readable(path)?;
+    match bytes.as_slice().try_into() {
+        Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
+        Err(_) => {
+            bail!("{} has {} bytes, 32 are expected; restore it from a backup", path.display(), bytes.len())
         }
     }
 }

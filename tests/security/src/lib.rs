@@ -5,6 +5,7 @@
 
 pub mod certificates;
 pub mod endpoint;
+pub mod mutate;
 pub mod names;
 pub mod namespace;
 pub mod report;

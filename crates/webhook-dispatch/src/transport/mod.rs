@@ -26,6 +26,11 @@ const IDLE: Duration = Duration::from_secs(30);
 /// What is kept of a `Retry-After` header.
 const RETRY_AFTER_BYTES: usize = 64;
 
+/// A header value that is shorter could be any word of an answer.
+const SHORTEST_SECRET: usize = 8;
+/// What stands for a secret in an answer that repeats it. Not longer than any secret, so an answer cannot grow by it.
+const REDACTED: &str = "[secret]";
+
 /// One POST.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -136,10 +141,11 @@ impl HttpTransport {
             return outcome;
         }
         let host = request.url.host_port();
+        let secrets = secret_values(&request.headers);
         let sending =
             self.client.post(request.url.url().clone()).headers(request.headers).body(request.body).send();
         match timeout_at(deadline, sending).await {
-            Ok(Ok(response)) => read_answer(response, deadline).await,
+            Ok(Ok(response)) => redact(read_answer(response, deadline).await, &secrets),
             Ok(Err(error)) => classify::failed(&error, &host),
             Err(_) => Outcome::Failed {
                 failure: Failure::Timeout,
@@ -201,6 +207,29 @@ async fn read_answer(mut response: Response, deadline: Instant) -> Outcome {
     Outcome::Response { status, retry_after, body, truncated: truncated || cut }
 }
 
+/// Values of headers that are marked as secret, and what stands behind a scheme such as `Bearer` in them.
+fn secret_values(headers: &HeaderMap) -> Vec<String> {
+    let secret = headers.values().filter(|value| value.is_sensitive());
+    let mut values = Vec::new();
+    for value in secret.filter_map(|value| value.to_str().ok()) {
+        values.push(value.to_owned());
+        values.extend(value.split_once(' ').map(|(_, token)| token.to_owned()));
+    }
+    values.retain(|value| value.len() >= SHORTEST_SECRET);
+    values
+}
+
+/// An endpoint that echoes a secret header does not bring its value into the log, and so into Odoo.
+fn redact(outcome: Outcome, secrets: &[String]) -> Outcome {
+    let Outcome::Response { status, retry_after, mut body, truncated } = outcome else { return outcome };
+    for secret in secrets {
+        if body.contains(secret) {
+            body = body.replace(secret, REDACTED);
+        }
+    }
+    Outcome::Response { status, retry_after, body, truncated }
+}
+
 /// Valid text without NUL, at most [`limits::RESPONSE_BYTES`]; and whether something was cut off for that.
 fn clean(bytes: &[u8], truncated: bool) -> (String, bool) {
     let whole = match std::str::from_utf8(bytes) {
@@ -222,6 +251,19 @@ fn clean(bytes: &[u8], truncated: bool) -> (String, bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_header_that_is_echoed_is_redacted() {
+        let mut headers = HeaderMap::new();
+        let mut secret = http::HeaderValue::from_static("Bearer s3cr3t-token");
+        secret.set_sensitive(true);
+        headers.insert(header::AUTHORIZATION, secret);
+        headers.insert(header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        let body = "Bearer s3cr3t-token, s3cr3t-token, application/json".to_owned();
+        let echo = Outcome::Response { status: 200, retry_after: None, body, truncated: false };
+        let Outcome::Response { body, .. } = redact(echo, &secret_values(&headers)) else { panic!() };
+        assert_eq!(body, "[secret], [secret], application/json");
+    }
 
     #[test]
     fn answers_become_clean_text_within_the_limit() {

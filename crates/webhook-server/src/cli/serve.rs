@@ -4,7 +4,9 @@ use anyhow::{Context, Result, anyhow};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, filter::filter_fn, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
 
 use super::Global;
 use crate::{
@@ -20,6 +22,7 @@ type Level = reload::Handle<EnvFilter, tracing_subscriber::Registry>;
 /// Runs the sidecar until SIGTERM or Ctrl-C.
 pub fn run(global: Global, config: Config) -> Result<()> {
     let level = start_logging(&config);
+    keep_memory_private();
     let data = DataDir::choose(config.data_dir.clone())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
@@ -60,6 +63,20 @@ async fn hear(signals: (Signal, Signal, Signal), live: std::sync::Arc<Live>, sto
     stop.cancel();
 }
 
+/// Secrets are in memory, so there is no core dump, and no other program of the same user may look into this one.
+fn keep_memory_private() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    let no_core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    if no_core.and(set_dumpable_behavior(DumpableBehavior::NotDumpable)).is_err() {
+        tracing::warn!("core dumps could not be switched off");
+    }
+}
+
+/// Whether a line may be logged, whatever level is set: libraries log requests whole below `info`, with what is secret.
+fn is_harmless(line: &tracing::Metadata<'_>) -> bool {
+    *line.level() <= tracing::Level::INFO || line.target().starts_with("webhook_")
+}
+
 /// `RUST_LOG` goes before the configuration.
 fn filter(config: &Config) -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log_level))
@@ -68,7 +85,7 @@ fn filter(config: &Config) -> EnvFilter {
 fn start_logging(config: &Config) -> Level {
     let (filter, level) = reload::Layer::new(filter(config));
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_harmless));
     let lines = fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
     match config.log_format {
         LogFormat::Text => registry.with(lines).init(),
