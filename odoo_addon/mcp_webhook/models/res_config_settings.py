@@ -88,12 +88,26 @@ class ResConfigSettings(models.TransientModel):
 
     @api.constrains("mcp_webhook_retention_days")
     def _check_mcp_webhook_retention_days(self):
+        kept = self.env["mcp.webhook.sidecar"]._parameter("retention_days")
         for settings in self:
-            if not 1 <= settings.mcp_webhook_retention_days <= MAX_RETENTION_DAYS:
+            days = settings.mcp_webhook_retention_days
+            # asked only about a change: everybody's settings are saved on this page
+            most = MAX_RETENTION_DAYS if str(days) == kept else self._most_days()
+            if not 1 <= days <= most:
                 validation.refuse(
                     "mcp_webhook_retention_days",
-                    self.env._("expected 1 to %s days. Example: 30.", MAX_RETENTION_DAYS),
+                    self.env._("expected 1 to %s days. Example: 30.", most),
                 )
+
+    def _most_days(self):
+        """What the sidecar has forgotten cannot be sent again, so it says how long; a
+        sidecar that is down is no reason not to save."""
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        try:
+            info = access._try(lambda client: client.info())
+        except (SidecarUnreachable, SidecarError):
+            return MAX_RETENTION_DAYS
+        return min(info.get("retention_days") or MAX_RETENTION_DAYS, MAX_RETENTION_DAYS)
 
     def set_values(self):
         result = super().set_values()

@@ -48,7 +48,13 @@ class ScriptedSidecar:
         return {"log_id": self.log_id, "version": "1.0.0"}
 
     def on_system_info(self):
-        return {"version": "1.0.0", "log_id": self.log_id, "uptime_s": 1, "pending": 0}
+        return {
+            "version": "1.0.0",
+            "log_id": self.log_id,
+            "uptime_s": 1,
+            "pending": 0,
+            "retention_days": 30,
+        }
 
     def on_subscription_sync(self, subscriptions):
         return {"created": len(subscriptions), "updated": 0, "deleted": 0, "errors": []}

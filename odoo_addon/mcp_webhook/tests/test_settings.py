@@ -96,3 +96,14 @@ class TestSettings(WebhookCase):
         ):
             with self.assertRaises(ValidationError):
                 self.settings(**values)
+
+    def test_deliveries_are_kept_at_most_as_long_as_the_sidecar_keeps_them(self):
+        self.settings(mcp_webhook_retention_days=30).execute()
+        with self.assertRaisesRegex(ValidationError, "expected 1 to 30 days"):
+            self.settings(mcp_webhook_retention_days=31)
+        self.sidecar.down = True
+        self.settings(mcp_webhook_retention_days=31).execute()
+        self.sidecar.down = False
+        self.sidecar.calls.clear()
+        self.settings().execute()
+        self.assertNotIn("system.info", self.sidecar.methods())

@@ -85,7 +85,7 @@ const METHODS: &[(&str, &str, &str, &str)] = &[
         "system.info",
         "Version, identity, backlog.",
         "{}",
-        "{version: string, log_id: uuid, uptime_s: integer, pending: integer}",
+        "{version: string, log_id: uuid, uptime_s: integer, pending: integer, retention_days: integer}",
     ),
     ("rpc.discover", "This document.", "{}", "object"),
     ("admin.status", "How the sidecar is: backlog, counts, what is in the way.", "{}", "object"),

@@ -82,6 +82,7 @@ pub async fn info(service: &Service, params: Option<&str>) -> Answer {
         "log_id": &*service.log.log_id(),
         "uptime_s": service.started.elapsed().as_secs(),
         "pending": pending,
+        "retention_days": service.retention.as_secs() / 86_400,
     })
     .into())
 }
