@@ -18,7 +18,7 @@ from daemon import PROJECT, wait_until
 from test_docs import DOCS, blocks
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian-tree.tar"
-MIRROR = os.environ.get("DEBIAN_MIRROR", "http://deb.debian.org/debian")
+RELEASE = "bookworm"
 INCLUDE = "systemd,systemd-sysv,adduser,ca-certificates,curl"
 SUBSCRIPTION = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59"
 EVENT = "0190c1de-7b5a-7c3e-9b0a-{:012}"
@@ -32,6 +32,15 @@ def run(*command, **options):
     if ran.returncode:
         sys.exit(f"package: {' '.join(map(str, command))} failed ({ran.returncode}):\n{ran.stdout}{ran.stderr}")
     return ran.stdout
+
+
+def mirror():
+    """Where this machine has its own Debian packages from; $DEBIAN_MIRROR goes before it."""
+    known = run("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages")
+    own = dict(line.split() for line in known.splitlines() if len(line.split()) == 2)
+    return os.environ.get("DEBIAN_MIRROR") or own.get(RELEASE) or sys.exit(
+        f"package: this machine's apt does not know Debian {RELEASE}; set DEBIAN_MIRROR to the address of a mirror"
+    )
 
 
 class Machine:
@@ -49,7 +58,7 @@ class Machine:
         if not CACHE.exists():
             CACHE.parent.mkdir(parents=True, exist_ok=True)
             fresh = self.root / "fresh"
-            run("debootstrap", "--variant=minbase", f"--include={INCLUDE}", "bookworm", fresh, MIRROR)
+            run("debootstrap", "--variant=minbase", f"--include={INCLUDE}", RELEASE, fresh, mirror())
             run("tar", "-C", fresh, "-cf", CACHE, ".")
             shutil.rmtree(fresh)
         run("tar", "-C", self.root, "-xf", CACHE)
