@@ -39,7 +39,7 @@ test-faults *FILTER: _release
 
 # Every fault, hundreds of rounds; writes tests/faults/REPORT.md. FILTER: a part of a fault's name.
 faults *FILTER: _release
-    python3 tests/faults/run.py {{ if FILTER == "" { "--report tests/faults/REPORT.md" } else { "" } }} {{quote(FILTER)}}
+    python3 tests/faults/run.py --report tests/faults/REPORT.md {{quote(FILTER)}}
 
 # How fast the sidecar is, in a few minutes: a report in target/bench; OPTIONS as `just bench --help` lists them.
 bench *OPTIONS: _release

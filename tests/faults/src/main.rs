@@ -30,7 +30,7 @@ struct Cli {
     /// Scenarios at once.
     #[arg(long, default_value_t = 3)]
     jobs: usize,
-    /// Where to write the table.
+    /// Where to write the table; lines of scenarios that do not run now are kept.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// Only scenarios whose name holds this.
@@ -87,10 +87,11 @@ fn run(cli: &Cli) -> Result<bool> {
     eprintln!("faults: {mode} run, --seed {seed}");
     let started = Instant::now();
     let lines = run_table(cli, seed);
-    let text = report::markdown(&lines, mode, started.elapsed());
-    eprintln!("\n{text}");
+    eprintln!("\n{}\nfaults: {} s", report::markdown(&lines, ""), started.elapsed().as_secs());
     if let Some(path) = &cli.report {
-        std::fs::write(path, &text).with_context(|| format!("write {}", path.display()))?;
+        let older = std::fs::read_to_string(path).unwrap_or_default();
+        std::fs::write(path, report::markdown(&lines, &older))
+            .with_context(|| format!("write {}", path.display()))?;
     }
     // What cannot be run here is no failure of a quick run; a full one must be whole.
     let is_failed = |line: &&Line| match &line.result {

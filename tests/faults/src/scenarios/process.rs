@@ -69,6 +69,7 @@ pub async fn frozen(mut run: Run) -> Result<Tally> {
         let mut submitter = world.submit(150)?;
         world.more_acknowledged(1 + run.dice.roll(60) as usize, &mut submitter).await;
         world.daemon.signal(Signal::STOP)?;
+        until("every thread to stand still", async || is_stopped(&world.daemon).then_some(())).await?;
         let mut second = Daemon::new(world.folder.path())?;
         second.data = world.daemon.data.clone();
         second.launch()?;
@@ -84,6 +85,16 @@ pub async fn frozen(mut run: Run) -> Result<Tally> {
         run.done(round, run.rounds);
     }
     Ok(Tally { rounds: run.rounds, ..world.finish(injected).await? })
+}
+
+/// A busy machine takes its time to stop every thread of a process.
+fn is_stopped(daemon: &Daemon) -> bool {
+    let Ok(pid) = daemon.pid() else { return false };
+    let Ok(threads) = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return false };
+    threads.flatten().all(|thread| {
+        let status = fs::read_to_string(thread.path().join("status")).unwrap_or_default();
+        status.lines().any(|line| line.starts_with("State:\tT"))
+    })
 }
 
 /// libfaketime's library, where `just` put it.
