@@ -66,6 +66,21 @@ async fn callers_verify_it_and_plaintext_gets_nothing() {
     assert!(sidecar.stop().0.success());
 }
 
+#[test]
+fn its_own_commands_know_it_by_its_certificate_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (settings, _) = with_tls(folder.path());
+    let sidecar = Sidecar::start(folder.path(), &settings);
+    let status =
+        || webhook_security::sidecar::command(folder.path(), &settings).arg("status").output().unwrap();
+    let output = status();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let other = Authority::default().certify(&["127.0.0.1"], VALID);
+    fs::write(folder.path().join("cert.pem"), other.certificate).unwrap();
+    assert!(!status().status.success(), "another certificate is not the sidecar's");
+    assert!(sidecar.stop().0.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handshake_that_never_ends_is_ended() {
     let folder = tempfile::tempdir().unwrap();
