@@ -11,6 +11,7 @@ from odoo.tools import SQL
 from ..sidecar import SidecarError, SidecarUnreachable
 
 DEFAULT_RETENTION_DAYS = 30
+DEFAULT_RETENTION_ROWS = 500_000  # finished ones; older rows go early
 GC_LIMIT = 10_000  # rows per transaction of the autovacuum
 
 
@@ -235,11 +236,23 @@ class McpWebhookDelivery(models.Model):
 
     @api.autovacuum
     def _gc_deliveries(self):
-        """Delete finished rows older than the retention. Returns `(done, remaining)`."""
-        days = self.env["mcp.webhook.sidecar"]._parameter("retention_days")
-        days = int(days) if days.isdigit() else DEFAULT_RETENTION_DAYS
-        limit = fields.Datetime.now() - timedelta(days=days)
-        domain = [("create_date", "<", limit), ("status", "!=", "pending")]
-        old = self.sudo().search(domain, order="id", limit=GC_LIMIT)
+        """Delete finished rows that are older than the retention, or too many.
+
+        :return: `(done, remaining)`
+        """
+        limit = fields.Datetime.now() - timedelta(
+            days=self._retention("retention_days", DEFAULT_RETENTION_DAYS)
+        )
+        finished = Domain("status", "!=", "pending")
+        domain = Domain("create_date", "<", limit)
+        most = self._retention("retention_rows", DEFAULT_RETENTION_ROWS)
+        surplus = self.sudo().search(finished, order="id desc", offset=most, limit=1)
+        if surplus:
+            domain |= Domain("id", "<=", surplus.id)
+        old = self.sudo().search(finished & domain, order="id", limit=GC_LIMIT)
         old.unlink()
         return len(old), len(old) == GC_LIMIT
+
+    def _retention(self, name, default):
+        value = self.env["mcp.webhook.sidecar"]._parameter(name)
+        return int(value) if value.isdigit() else default

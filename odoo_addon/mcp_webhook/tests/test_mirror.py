@@ -325,6 +325,16 @@ class TestDeliveryLog(WebhookCase):
         self.Delivery._gc_deliveries()
         self.assertTrue(self.row.exists())
 
+    def test_too_many_finished_rows_go_early_oldest_first(self):
+        for _ in range(3):
+            self.row.copy({"event_uuid": str(uuid.uuid4()), "status": "failed"})
+        pending = self.row.copy({"event_uuid": str(uuid.uuid4()), "status": "pending"})
+        rows = self.rows(self.subscription)
+        self.env["ir.config_parameter"].set_param("mcp_webhook.retention_rows", "2")
+        self.Delivery._gc_deliveries()
+        self.assertEqual(rows.exists(), rows[-3:])
+        self.assertIn(pending, rows.exists())
+
     def test_log_outlives_its_subscription(self):
         self.subscription.unlink()
         self.row.invalidate_recordset()
