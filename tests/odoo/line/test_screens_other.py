@@ -155,7 +155,7 @@ def test_settings_keep_hosts_and_retention(line, page):
     shot(page, "settings_saved")
     page.fill("div[name=mcp_webhook_retention_days] input", "0")
     page.click(".o_form_button_save")
-    expect(page.locator(".modal, .o_notification").first).to_contain_text("1 to 3650")
+    expect(page.locator(".modal, .o_notification").first).to_contain_text("1 to 30 days")
     line.session.call("ir.config_parameter", "set_param", "mcp_webhook.retention_days", "30")
     line.session.call("ir.config_parameter", "set_param", "mcp_webhook.allowed_hosts", "")
 
