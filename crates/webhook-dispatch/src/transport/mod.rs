@@ -19,8 +19,8 @@ use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limit
 
 use self::resolve::GuardedResolver;
 
-/// Idle connections kept for one endpoint: as many as its attempts may be under way.
-const IDLE_PER_HOST: usize = 64;
+/// Idle connections kept for one host: as many as attempts may be under way, for all subscriptions may share a host.
+const IDLE_PER_HOST: usize = limits::UNSETTLED;
 /// Idle connections are closed after this time, which is shorter than most servers' own.
 const IDLE: Duration = Duration::from_secs(30);
 /// What is kept of a `Retry-After` header.
