@@ -12,7 +12,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 /// One measurement's events, by number. The number is part of the event's id, so that the receiver needs no table of
-/// ids; the rest of the id is random, as Odoo's are.
+/// ids; the rest of it begins with the time, as the addon's ids do (UUIDv7).
 pub struct Board {
     mark: u16,
     base: Instant,
@@ -44,10 +44,10 @@ impl Board {
         self.sent.len()
     }
 
-    /// The id of an event: random, but for the board's mark and the number.
+    /// The id of an event: a UUIDv7, but for the board's mark and the number in its last six bytes.
     pub fn id(&self, number: usize) -> Uuid {
-        let random = Uuid::new_v4().as_u128() & !0xffff_ffff_ffff;
-        Uuid::from_u128(random | u128::from(self.mark) << 32 | number as u128)
+        let head = Uuid::now_v7().as_u128() & !0xffff_ffff_ffff;
+        Uuid::from_u128(head | u128::from(self.mark) << 32 | number as u128)
     }
 
     /// An event is about to be submitted.

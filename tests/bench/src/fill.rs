@@ -50,7 +50,7 @@ pub fn fill(bench: &Bench, folder: &Path, owners: &[Uuid], count: usize) -> Resu
 }
 
 fn submission(owners: &[Uuid], number: usize, time: &str, now: Millis) -> Submission {
-    let id = Uuid::new_v4();
+    let id = Uuid::now_v7();
     let mut body = String::new();
     push_event(&mut body, number, id, "", "event_id", time);
     Submission {
