@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::task::JoinSet;
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use webhook_log::{DueRow, Log, Settlement, Snapshot, StoreError, Unavailable};
 use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
@@ -65,6 +65,8 @@ pub struct Dispatcher<T, C> {
     log: Log,
     transport: Arc<T>,
     clock: Arc<C>,
+    /// Held by the one payload that is being rendered with much work.
+    render_turn: Arc<Semaphore>,
     counters: Arc<Counters>,
     options: Options,
     lanes: HashMap<SubscriptionId, Lane>,
@@ -96,6 +98,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             log,
             transport: Arc::new(transport),
             clock,
+            render_turn: Arc::new(Semaphore::new(1)),
             counters,
             options,
             lanes: HashMap::new(),
@@ -323,13 +326,14 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
         let transport = Arc::clone(&self.transport);
         let clock = Arc::clone(&self.clock);
+        let turn = Arc::clone(&self.render_turn);
         self.attempts.spawn(async move {
             let DueRow { seq, attempt, body } = row;
             let max_attempts = prepared.as_ref().map_or(1, |p| p.subscription.max_attempts);
             let payload_is_event_body = prepared.as_ref().is_some_and(|p| p.posts_event_body());
             let host =
                 prepared.as_ref().map_or_else(String::new, |p| p.subscription.endpoint.url.host_port());
-            let made = AssertUnwindSafe(make_attempt(&*transport, &*clock, prepared, &attempt, body));
+            let made = AssertUnwindSafe(make_attempt(&*transport, &*clock, &turn, prepared, &attempt, body));
             let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
                 payload: None,
                 outcome: failed(Failure::Internal, "the attempt panicked; please report it".to_owned()),
@@ -345,6 +349,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
 async fn make_attempt(
     transport: &impl Transport,
     clock: &impl Clock,
+    turn: &Semaphore,
     prepared: Option<Arc<Prepared>>,
     attempt: &Attempt,
     body: Option<Bytes>,
@@ -358,7 +363,7 @@ async fn make_attempt(
         let message = "the stored event could not be read; run `mcp-webhookd verify`".to_owned();
         return ended(None, failed(Failure::Internal, message), None);
     };
-    match prepared.make(attempt, &body, clock.now()) {
+    match prepared.make(attempt, &body, clock.now(), turn).await {
         Made::Failed(outcome) => ended(None, outcome, None),
         Made::Request(request, payload) => {
             let exchange = transport.send(request).await;

@@ -4,14 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use tokio::sync::Semaphore;
 use webhook_model::{Attempt, Failure, Invalid, Millis, Outcome, Subscription, limits};
 
-use crate::{sign, template::Template, transport::Request};
+use crate::{
+    sign,
+    template::{Effort, RenderError, Template},
+    transport::Request,
+};
 
 /// A subscription with its template compiled.
 pub(crate) struct Prepared {
     pub subscription: Arc<Subscription>,
-    template: Option<Result<Template, Invalid>>,
+    template: Option<Result<Arc<Template>, Invalid>>,
     headers: HeaderMap,
 }
 
@@ -25,6 +30,7 @@ impl Prepared {
     pub fn new(subscription: Arc<Subscription>) -> Self {
         let template = subscription.payload_template.as_ref().map(|source| {
             Template::compile(source, subscription.dialect, Some(subscription.endpoint.url.host()))
+                .map(Arc::new)
         });
         let mut headers = HeaderMap::new();
         for (name, value) in subscription.endpoint.headers.iter() {
@@ -43,12 +49,12 @@ impl Prepared {
         self.template.is_none()
     }
 
-    /// Renders and signs one attempt.
-    pub fn make(&self, attempt: &Attempt, body: &Bytes, now: Millis) -> Made {
+    /// Renders and signs one attempt. Payloads that are much work are made one at a time: whoever has `turn`.
+    pub async fn make(&self, attempt: &Attempt, body: &Bytes, now: Millis, turn: &Semaphore) -> Made {
         let payload = match &self.template {
             None => body.clone(),
             Some(Err(invalid)) => return Made::Failed(failed(Failure::Render, invalid.to_string())),
-            Some(Ok(template)) => match render(template, body) {
+            Some(Ok(template)) => match render(template, body, turn).await {
                 Ok(text) => Bytes::from(text),
                 Err(outcome) => return Made::Failed(outcome),
             },
@@ -68,10 +74,19 @@ impl Prepared {
     }
 }
 
-fn render(template: &Template, body: &[u8]) -> Result<String, Outcome> {
-    let event = serde_json::from_slice(body)
+async fn render(template: &Arc<Template>, body: &[u8], turn: &Semaphore) -> Result<String, Outcome> {
+    let event: serde_json::Value = serde_json::from_slice(body)
         .map_err(|_| failed(Failure::Internal, "the stored event could not be read".to_owned()))?;
-    template.render(&event).map_err(|error| failed(error.failure, error.to_string()))
+    let outcome = |error: RenderError| failed(error.failure, error.to_string());
+    match template.render(&event, Effort::Prompt) {
+        Err(error) if error.is_unfinished => {}
+        rendered => return rendered.map_err(outcome),
+    }
+    // Not on this thread, on which every other endpoint waits.
+    let _turn = turn.acquire().await;
+    let template = Arc::clone(template);
+    let rendered = tokio::task::spawn_blocking(move || template.render(&event, Effort::Full)).await;
+    rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())).map_err(outcome)
 }
 
 pub(crate) fn failed(failure: Failure, message: String) -> Outcome {

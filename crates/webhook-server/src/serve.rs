@@ -83,6 +83,7 @@ impl Sidecar {
             live: Arc::clone(&live),
             data: data.clone(),
             counters: Arc::clone(&counters),
+            preview_turn: Semaphore::new(1),
             dispatcher_gone: Default::default(),
             retention: config.retention,
             retention_bytes: config.retention_bytes,

@@ -5,7 +5,7 @@
 use std::{net::IpAddr, time::Instant};
 
 use serde_json::{Value, json};
-use webhook_dispatch::template::Template;
+use webhook_dispatch::template::{Effort, Template};
 use webhook_model::{
     CustomHeaders, Dialect, EndpointUrl, Millis, address::AddressPolicy, decide, endpoint_url::UrlPolicy,
     json, limits,
@@ -186,7 +186,7 @@ fn templates() {
         for dialect in [Dialect::Plain, Dialect::Slack, Dialect::Discord, Dialect::Teams] {
             let started = Instant::now();
             if let Ok(template) = Template::compile(&source, dialect, None)
-                && let Ok(text) = template.render(&event)
+                && let Ok(text) = template.render(&event, Effort::Full)
             {
                 let payload: Value = serde_json::from_str(&text).expect("a payload is JSON");
                 assert_eq!(

@@ -1,19 +1,15 @@
 //! What an expression can do: follow a path, loop, and a handful of filters. None of them can fail on a value; all of
 //! them together can only do so much work for one payload.
 
-use std::{
-    collections::BTreeMap,
-    fmt::Write,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
-    },
-};
+use std::{collections::BTreeMap, fmt::Write};
 
 use upon::{Engine, Value, fmt};
 use webhook_model::Dialect;
 
-use super::dialect;
+use super::{
+    dialect,
+    work::{Spent, Work},
+};
 
 /// Filters and functions that a template may call, with the number of arguments besides the first.
 pub(super) const CALLABLE: &[(&str, std::ops::RangeInclusive<usize>)] = &[
@@ -38,45 +34,6 @@ pub(super) const CALLABLE: &[(&str, std::ops::RangeInclusive<usize>)] = &[
 /// What a template may name: the event's fields, `records`, and `record`, the first of them.
 pub(super) const NAMES: &[&str] =
     &["event_id", "model", "event_type", "record_ids", "user_id", "timestamp", "records", "record"];
-
-/// How much a template may do for one payload: values looped over or copied.
-const UNITS: usize = 1_000_000;
-
-/// What is left of it.
-#[derive(Debug, Clone)]
-pub(super) struct Work(Arc<AtomicUsize>);
-
-impl Work {
-    pub fn new() -> Self {
-        Self(Arc::new(AtomicUsize::new(UNITS)))
-    }
-
-    fn charge(&self, units: usize) -> Result<(), String> {
-        let left = self.0.load(Relaxed);
-        match left.checked_sub(units.max(1)) {
-            Some(rest) => {
-                self.0.store(rest, Relaxed);
-                Ok(())
-            }
-            None => Err("too much work".to_owned()),
-        }
-    }
-
-    /// A copy, which costs its size.
-    fn copy(&self, value: &Value) -> Result<Value, String> {
-        self.charge(weight(value))?;
-        Ok(value.clone())
-    }
-}
-
-fn weight(value: &Value) -> usize {
-    match value {
-        Value::String(text) => 1 + text.len() / 64,
-        Value::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
-        Value::Map(map) => 1 + map.values().map(weight).sum::<usize>(),
-        _ => 1,
-    }
-}
 
 /// The names of an event, from its default body.
 pub(super) fn context(event: &serde_json::Value) -> Value {
@@ -118,76 +75,136 @@ fn convert(value: &serde_json::Value) -> Value {
 pub(super) fn engine(dialect: Dialect, work: &Work) -> Engine<'static> {
     let mut engine = Engine::new();
     engine.set_max_include_depth(0);
-    match dialect {
-        Dialect::Slack => {
-            engine.set_default_formatter(&|f: &mut fmt::Formatter<'_>, v: &Value| put(f, v, Dialect::Slack))
-        }
-        Dialect::Discord => {
-            engine.set_default_formatter(&|f: &mut fmt::Formatter<'_>, v: &Value| put(f, v, Dialect::Discord))
-        }
-        Dialect::Teams => {
-            engine.set_default_formatter(&|f: &mut fmt::Formatter<'_>, v: &Value| put(f, v, Dialect::Teams))
-        }
-        Dialect::Plain | Dialect::Auto => {
-            engine.set_default_formatter(&|f: &mut fmt::Formatter<'_>, v: &Value| put(f, v, Dialect::Plain))
-        }
-    }
-    engine.add_formatter("raw", |f: &mut fmt::Formatter<'_>, v: &Value| put(f, v, Dialect::Plain));
-    engine.add_formatter("json", move |f: &mut fmt::Formatter<'_>, v: &Value| {
-        Ok(f.write_str(&json(v, dialect).to_string())?)
-    });
+    add_endings(&mut engine, dialect, work);
     add_paths(&mut engine, work);
-    add_filters(&mut engine);
+    add_texts(&mut engine, work);
+    add_choices(&mut engine, work);
+    add_comparisons(&mut engine, work);
     engine
 }
 
-fn put(f: &mut fmt::Formatter<'_>, value: &Value, dialect: Dialect) -> fmt::Result {
-    Ok(f.write_str(&dialect::escape(dialect, &text(value)))?)
+/// What every emitted expression ends in.
+fn add_endings(engine: &mut Engine<'_>, dialect: Dialect, work: &Work) {
+    let mut add = |name: &'static str, show: fn(&Value, Dialect) -> String, dialect: Dialect| {
+        let work = work.clone();
+        engine.add_formatter(name, move |f: &mut fmt::Formatter<'_>, value: &Value| {
+            work.look(&[value])?;
+            Ok(f.write_str(&show(value, dialect))?)
+        });
+    };
+    add("text", |value, dialect| dialect::escape(dialect, &text(value)), dialect);
+    add("raw", |value, _| text(value), dialect);
+    add("json", |value, dialect| json(value, dialect).to_string(), dialect);
+    add(
+        "json_text",
+        |value, dialect| dialect::escape(dialect, &json(value, Dialect::Plain).to_string()),
+        dialect,
+    );
 }
 
+/// How expressions come to their values; the scan writes these calls. What `upon` does between two calls is bounded by
+/// the template's length, so a loop costs its turns times the tags inside it.
 fn add_paths(engine: &mut Engine<'_>, work: &Work) {
-    let charge = work.clone();
-    engine.add_function("at", move |value: &Value, path: &str| charge.copy(at(value, path)));
-    let charge = work.clone();
-    engine.add_function("each", move |value: &Value| match value {
-        Value::List(_) => charge.copy(value),
+    let with = work.clone();
+    engine.add_function("at", move |value: &Value, path: &str| with.copy(at(value, path)));
+    let with = work.clone();
+    engine.add_function("of", move |value: &Value, path: &str| {
+        with.copied(value)?;
+        with.copy(at(value, path))
+    });
+    let with = work.clone();
+    engine.add_function("local", move |value: Value| with.copied(&value).map(|()| value));
+    let with = work.clone();
+    engine.add_function("item", move |value: &Value| with.copy(value));
+    let with = work.clone();
+    engine.add_function("each", move |value: &Value, tags: usize| match value {
+        Value::List(items) => {
+            with.charge(items.len().saturating_mul(tags))?;
+            with.copy(value)
+        }
         _ => Ok(Value::List(Vec::new())),
     });
-    let charge = work.clone();
-    engine.add_function("entries", move |value: &Value| match value {
-        Value::Map(_) => charge.copy(value),
+    let with = work.clone();
+    engine.add_function("entries", move |value: &Value, tags: usize| match value {
+        Value::Map(map) => {
+            with.charge(map.len().saturating_mul(tags))?;
+            with.copy(value)
+        }
         _ => Ok(Value::Map(BTreeMap::new())),
     });
 }
 
-fn add_filters(engine: &mut Engine<'_>) {
-    engine.add_function("upper", |value: &Value| text(value).to_uppercase());
-    engine.add_function("lower", |value: &Value| text(value).to_lowercase());
-    engine.add_function("trim", |value: &Value| text(value).trim().to_owned());
-    engine.add_function("length", |value: &Value| length(value));
-    engine.add_function("first", |value: &Value| end(value, <[Value]>::first));
-    engine.add_function("last", |value: &Value| end(value, <[Value]>::last));
-    engine.add_function("date", |value: &Value| text(value).chars().take(10).collect::<String>());
-    engine.add_function("default", |value: &Value, other: &Value| {
-        if matches!(value, Value::None) || text(value).is_empty() { other.clone() } else { value.clone() }
+/// Filters from text to text.
+fn add_texts(engine: &mut Engine<'_>, work: &Work) {
+    let mut add = |name: &'static str, make: fn(String) -> String| {
+        let work = work.clone();
+        engine.add_function(name, move |value: &Value| work.look(&[value]).map(|()| make(text(value))));
+    };
+    add("upper", |text| text.to_uppercase());
+    add("lower", |text| text.to_lowercase());
+    add("trim", |text| text.trim().to_owned());
+    add("date", |text| text.chars().take(10).collect());
+    let with = work.clone();
+    engine.add_function("truncate", move |value: &Value, most: &Value| {
+        with.look(&[value, most])?;
+        Ok::<_, Spent>(truncate(&text(value), most))
     });
-    engine.add_function("join", |value: &Value, between: &Value| match value {
-        Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(&text(between)),
-        other => text(other),
+    let with = work.clone();
+    engine.add_function("round", move |value: &Value, digits: &Value| {
+        with.look(&[value, digits])?;
+        Ok::<_, Spent>(match (number(value), number(digits)) {
+            (Some(value), Some(digits)) => format!("{value:.0$}", digits.clamp(0.0, 15.0) as usize),
+            _ => text(value),
+        })
     });
-    engine.add_function("truncate", |value: &Value, most: &Value| truncate(&text(value), most));
-    engine.add_function("round", |value: &Value, digits: &Value| match (number(value), number(digits)) {
-        (Some(value), Some(digits)) => format!("{value:.0$}", digits.clamp(0.0, 15.0) as usize),
-        _ => text(value),
+    let with = work.clone();
+    engine.add_function("join", move |value: &Value, between: &Value| {
+        with.look(&[value, between])?;
+        let Value::List(items) = value else { return Ok(text(value)) };
+        let between = text(between);
+        with.text(items.len().saturating_mul(between.len()))?;
+        Ok::<_, Spent>(items.iter().map(text).collect::<Vec<_>>().join(&between))
     });
-    engine.add_function("replace", |value: &Value, from: &Value, to: String| match text(from) {
-        from if from.is_empty() => text(value),
-        from => text(value).replace(&from, &to),
+    let with = work.clone();
+    engine.add_function("replace", move |value: &Value, from: &Value, to: Value| {
+        with.look(&[value, from, &to])?;
+        let (text, from, to) = (text(value), text(from), text(&to));
+        if from.is_empty() {
+            return Ok(text);
+        }
+        with.text(text.matches(&from).count().saturating_mul(to.len()))?;
+        Ok::<_, Spent>(text.replace(&from, &to))
     });
-    engine.add_function("eq", |a: &Value, b: &Value| same(a, b));
-    engine.add_function("ne", |a: &Value, b: &Value| !same(a, b));
-    engine.add_function("gt", |a: &Value, b: &Value| compare(a, b) == Some(std::cmp::Ordering::Greater));
-    engine.add_function("lt", |a: &Value, b: &Value| compare(a, b) == Some(std::cmp::Ordering::Less));
+}
+
+/// Filters that choose a value, or measure it.
+fn add_choices(engine: &mut Engine<'_>, work: &Work) {
+    let with = work.clone();
+    engine.add_function("length", move |value: &Value| with.look(&[value]).map(|()| length(value)));
+    let with = work.clone();
+    engine.add_function("first", move |value: &Value| with.copy(end(value, <[Value]>::first)));
+    let with = work.clone();
+    engine.add_function("last", move |value: &Value| with.copy(end(value, <[Value]>::last)));
+    let with = work.clone();
+    engine.add_function("default", move |value: &Value, other: &Value| {
+        let is_empty = match value {
+            Value::None => true,
+            Value::String(text) => text.is_empty(),
+            _ => false,
+        };
+        with.copy(if is_empty { other } else { value })
+    });
+}
+
+fn add_comparisons(engine: &mut Engine<'_>, work: &Work) {
+    let mut add = |name: &'static str, holds: fn(&Value, &Value) -> bool| {
+        let work = work.clone();
+        engine.add_function(name, move |a: &Value, b: &Value| work.look(&[a, b]).map(|()| holds(a, b)));
+    };
+    add("eq", same);
+    add("ne", |a, b| !same(a, b));
+    add("gt", |a, b| compare(a, b) == Some(std::cmp::Ordering::Greater));
+    add("lt", |a, b| compare(a, b) == Some(std::cmp::Ordering::Less));
 }
 
 const NOTHING: &Value = &Value::None;
@@ -240,10 +257,10 @@ fn length(value: &Value) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }
 
-fn end(value: &Value, which: impl Fn(&[Value]) -> Option<&Value>) -> Value {
+fn end(value: &Value, which: impl Fn(&[Value]) -> Option<&Value>) -> &Value {
     match value {
-        Value::List(items) => which(items).cloned().unwrap_or(Value::None),
-        other => other.clone(),
+        Value::List(items) => which(items).unwrap_or(NOTHING),
+        other => other,
     }
 }
 

@@ -8,11 +8,13 @@
 mod dialect;
 mod functions;
 mod scan;
+mod work;
 
 use serde_json::Value;
 use webhook_model::{Dialect, Failure, Invalid, InvalidKind, limits};
 
-use self::functions::Work;
+pub use self::work::Effort;
+use self::work::Work;
 
 /// A compiled template. Cheap to render, and the same for all events of a subscription.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ struct Leaf {
 pub struct RenderError {
     /// [`Failure::Render`] or [`Failure::PayloadTooLarge`].
     pub failure: Failure,
+    /// It was too much work for [`Effort::Prompt`], and may not be for [`Effort::Full`].
+    pub is_unfinished: bool,
     pointer: String,
     message: String,
 }
@@ -70,12 +74,15 @@ impl Template {
     ///
     /// # Errors
     /// The payload is over its limit, or the template does more work than it may.
-    pub fn render(&self, event: &Value) -> Result<String, RenderError> {
+    pub fn render(&self, event: &Value, effort: Effort) -> Result<String, RenderError> {
         let context = functions::context(event);
-        let work = Work::new();
+        let work = Work::new(effort);
         let engine = functions::engine(self.dialect, &work);
         let mut out = String::new();
-        write(&self.root, &engine, &context, &mut out)?;
+        write(&self.root, &engine, &context, &mut out).map_err(|error| RenderError {
+            is_unfinished: effort == Effort::Prompt && work.is_spent(),
+            ..error
+        })?;
         Ok(out)
     }
 }
@@ -173,6 +180,7 @@ fn write(
 fn too_large(pointer: &str) -> RenderError {
     RenderError {
         failure: Failure::PayloadTooLarge,
+        is_unfinished: false,
         pointer: pointer.to_owned(),
         message: format!("the payload is larger than {} bytes", limits::PAYLOAD_BYTES),
     }
@@ -194,6 +202,7 @@ fn render(
     }
     Err(RenderError {
         failure: Failure::Render,
+        is_unfinished: false,
         pointer: leaf.pointer.clone(),
         message: "the template does too much work for one payload; loop over fewer items".to_owned(),
     })

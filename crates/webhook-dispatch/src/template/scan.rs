@@ -40,6 +40,8 @@ struct Block {
     names: Vec<String>,
     branches: usize,
     had_else: bool,
+    /// Of a loop: where in the output the number of tags inside it belongs, and how many there were before.
+    tags_at: Option<(usize, usize)>,
 }
 
 /// `None`: the string has no tags and stands for itself.
@@ -47,36 +49,31 @@ pub(super) fn scan(text: &str) -> Result<Option<Scanned>> {
     if !["{{", "}}", "{%", "%}", "{#", "#}"].iter().any(|tag| text.contains(tag)) {
         return Ok(None);
     }
-    let mut scanner = Scanner { blocks: Vec::new(), out: String::with_capacity(text.len() * 2) };
+    let mut scanner = Scanner { blocks: Vec::new(), out: String::with_capacity(text.len() * 2), tags: 0 };
     let mut rest = text;
-    let mut only_json = true;
-    let mut expressions = 0;
+    let mut is_json = false;
     while !rest.is_empty() {
         let Some((start, tag)) = next_tag(rest)? else {
             scanner.out.push_str(rest);
-            only_json = false;
             break;
         };
-        only_json &= start == 0;
         scanner.out.push_str(&rest[..start]);
         let (inside, after) = split_tag(&rest[start + 2..], tag)?;
+        scanner.tags += 1;
         match tag {
             Tag::Expression => {
-                expressions += 1;
-                only_json &= scanner.expression(inside)? == Ending::Json;
+                let is_whole = start == 0 && rest.len() == text.len() && after.is_empty();
+                is_json = scanner.expression(inside, is_whole)? == Ending::Json && is_whole;
             }
-            Tag::Block => {
-                only_json = false;
-                scanner.block(inside)?;
-            }
-            Tag::Comment => only_json = false,
+            Tag::Block => scanner.block(inside)?,
+            Tag::Comment => {}
         }
         rest = after;
     }
     if let Some(open) = scanner.blocks.last() {
         return Err(format!("{{% {0} %}} has no {{% end{0} %}}", open.word));
     }
-    Ok(Some(Scanned { source: scanner.out, is_json: only_json && expressions == 1 }))
+    Ok(Some(Scanned { source: scanner.out, is_json }))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,20 +135,24 @@ fn split_tag(text: &str, tag: Tag) -> Result<(&str, &str)> {
 struct Scanner {
     blocks: Vec<Block>,
     out: String,
+    /// Tags so far.
+    tags: usize,
 }
 
 impl Scanner {
-    fn expression(&mut self, inside: &str) -> Result<Ending> {
+    /// `is_whole`: nothing stands beside it, so that it may become a value instead of a text.
+    fn expression(&mut self, inside: &str, is_whole: bool) -> Result<Ending> {
         let tokens = tokens(inside)?;
         let mut parser = Parser { tokens: &tokens, at: 0, blocks: &self.blocks };
         let (call, ending) = parser.emitted()?;
         parser.end()?;
-        let ending_mark = match ending {
-            Ending::Escaped => "",
-            Ending::Raw => " | raw",
-            Ending::Json => " | json",
+        let show = match ending {
+            Ending::Escaped => "text",
+            Ending::Raw => "raw",
+            Ending::Json if is_whole => "json",
+            Ending::Json => "json_text",
         };
-        self.out.push_str(&format!("{{{{ {call}{ending_mark} }}}}"));
+        self.out.push_str(&format!("{{{{ {call} | {show} }}}}"));
         Ok(ending)
     }
 
@@ -162,7 +163,7 @@ impl Scanner {
         match word.as_str() {
             "if" => {
                 let condition = self.condition(rest)?;
-                self.open("if", Vec::new())?;
+                self.open("if", Vec::new(), None)?;
                 self.out.push_str(&format!("{{% if {condition} %}}"));
             }
             "else" => self.branch(rest)?,
@@ -229,8 +230,10 @@ impl Scanner {
             return Err(format!("has loops more than {LOOPS} deep"));
         }
         let over = if names.len() == 1 { "each" } else { "entries" };
-        self.out.push_str(&format!("{{% for {} in {over}({sequence}) %}}", names.join(", ")));
-        self.open("for", names)
+        self.out.push_str(&format!("{{% for {} in {over}({sequence}, ", names.join(", ")));
+        let tags_at = (self.out.len(), self.tags);
+        self.out.push_str(") %}");
+        self.open("for", names, Some(tags_at))
     }
 
     fn begin_with(&mut self, rest: &[Token]) -> Result<()> {
@@ -245,20 +248,29 @@ impl Scanner {
         let value = parser.piped(0)?;
         parser.end()?;
         self.out.push_str(&format!("{{% with {value} as {name} %}}"));
-        self.open("with", vec![name.clone()])
+        self.open("with", vec![name.clone()], None)
     }
 
-    fn open(&mut self, word: &'static str, names: Vec<String>) -> Result<()> {
+    fn open(
+        &mut self,
+        word: &'static str,
+        names: Vec<String>,
+        tags_at: Option<(usize, usize)>,
+    ) -> Result<()> {
         if self.blocks.len() == BLOCKS {
             return Err(format!("has blocks more than {BLOCKS} deep"));
         }
-        self.blocks.push(Block { word, names, branches: 0, had_else: false });
+        self.blocks.push(Block { word, names, branches: 0, had_else: false, tags_at });
         Ok(())
     }
 
     fn close(&mut self, word: &'static str, rest: &[Token]) -> Result<()> {
-        if !rest.is_empty() || self.blocks.pop().is_none_or(|block| block.word != word) {
+        let block = self.blocks.pop().filter(|block| rest.is_empty() && block.word == word);
+        let Some(block) = block else {
             return Err(format!("has an {{% end{word} %}} that closes no {word}"));
+        };
+        if let Some((at, before)) = block.tags_at {
+            self.out.insert_str(at, &(self.tags - before).to_string());
         }
         self.out.push_str(&format!("{{% end{word} %}}"));
         Ok(())
@@ -438,7 +450,11 @@ impl Parser<'_> {
                 let inside = self.piped(depth + 1)?;
                 if self.eat(')') { Ok(inside) } else { Err("has a ( that is not closed".to_owned()) }
             }
-            Token::Mark('[') => Ok(format!("([{}])", self.list(']', depth)?.join(", "))),
+            Token::Mark('[') => {
+                let items: Vec<String> =
+                    self.list(']', depth)?.iter().map(|item| format!("item({item})")).collect();
+                Ok(format!("([{}])", items.join(", ")))
+            }
             Token::Mark(mark) => Err(format!("has {mark:?} where a value should be")),
         }
     }
@@ -468,16 +484,20 @@ impl Parser<'_> {
         if name == "loop" && in_loop && matches!(steps, Some("index" | "first" | "last")) {
             return Ok(path.to_owned());
         }
-        let known =
-            NAMES.contains(&name) || self.blocks.iter().any(|block| block.names.iter().any(|n| n == name));
-        if !known {
+        let is_local = self.blocks.iter().any(|block| block.names.iter().any(|n| n == name));
+        if !is_local && !NAMES.contains(&name) {
             return Err(format!(
                 "names {}, which does not exist; there are {}",
                 short(name),
                 NAMES.join(", ")
             ));
         }
-        Ok(steps.map_or_else(|| name.to_owned(), |steps| format!("at({name}, \"{steps}\")")))
+        Ok(match (steps, is_local) {
+            (None, false) => name.to_owned(),
+            (None, true) => format!("local({name})"),
+            (Some(steps), false) => format!("at({name}, \"{steps}\")"),
+            (Some(steps), true) => format!("of({name}, \"{steps}\")"),
+        })
     }
 }
 

@@ -18,7 +18,8 @@ fn event() -> Value {
 
 #[track_caller]
 fn renders(template: Value, expected: Value) {
-    let text = Template::compile(&template, Dialect::Plain, None).unwrap().render(&event()).unwrap();
+    let text =
+        Template::compile(&template, Dialect::Plain, None).unwrap().render(&event(), Effort::Full).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected, "{text}");
 }
 
@@ -106,7 +107,8 @@ fn blocks_and_filters_work() {
 #[test]
 fn keys_are_literal_and_keep_their_order() {
     let template = serde_json::from_str::<Value>(r#"{"z":"{{ model }}","a":1,"{{ k }}":"x"}"#).unwrap();
-    let text = Template::compile(&template, Dialect::Plain, None).unwrap().render(&event()).unwrap();
+    let text =
+        Template::compile(&template, Dialect::Plain, None).unwrap().render(&event(), Effort::Full).unwrap();
     assert_eq!(text, r#"{"z":"sale.order","a":1,"{{ k }}":"x"}"#);
 }
 
@@ -163,7 +165,7 @@ fn output_and_work_are_bounded() {
     fn fails(template: &str, event: &Value, failure: Failure) {
         let error = Template::compile(&json!({"t": template}), Dialect::Plain, None)
             .unwrap()
-            .render(event)
+            .render(event, Effort::Full)
             .unwrap_err();
         assert_eq!(error.failure, failure, "{error}");
         assert!(!error.to_string().contains("xxx"));
@@ -177,12 +179,60 @@ fn output_and_work_are_bounded() {
     fails(&"{{ record.list | length }}".repeat(100), &large, Failure::Render);
 }
 
+/// Each of these took seconds to days, or gigabytes, where the work between two copies was not counted.
+#[test]
+fn nothing_multiplies() {
+    let x = |n: usize| "x".repeat(n);
+    let loops = |inside: &str| {
+        format!("{{% for a in record_ids %}}{{% for b in record_ids %}}{inside}{{% endfor %}}{{% endfor %}}")
+    };
+    let with = |value: &str, inside: &str| format!("{{% with {value} as t %}}{inside}{{% endwith %}}");
+    let list = |item: &str, n: usize| format!("[{}]", vec![item; n].join(", "));
+    for (what, template) in [
+        ("replace", format!("{{{{ \"{}\" | replace: \"x\", \"{}\" | length }}}}", x(30_000), x(30_000))),
+        ("join", format!("{{{{ record_ids | join: \"{}\" | length }}}}", x(60_000))),
+        ("lists in lists", with(&list("timestamp", 3000), &with(&list("t", 3000), "{{ t | length }}"))),
+        (
+            "filters in loops",
+            with(
+                &format!("\"{}\"", x(30_000)),
+                &loops(&"{% if t | upper | lower | trim %}{% endif %}".repeat(200)),
+            ),
+        ),
+        ("conditions in loops", loops(&"{% if a %}{% endif %}".repeat(2500))),
+        ("bindings in loops", loops(&"{% with record as r %}{% endwith %}".repeat(1500))),
+        ("nothing in loops", loops(&"{{ record.nope }}".repeat(3000))),
+        ("comments in loops", loops(&"{{ user_id }}{# #}".repeat(3000))),
+        ("comparisons in loops", loops(&"{% if records | eq: records %}{% endif %}".repeat(1000))),
+        (
+            "a loop variable, copied by each mention",
+            "{% for r in records %}".to_owned() + &"{% if r %}{% endif %}".repeat(2500) + "{% endfor %}",
+        ),
+        (
+            "a field of it",
+            "{% for r in records %}".to_owned() + &"{{ r.nope }}".repeat(4500) + "{% endfor %}",
+        ),
+    ] {
+        let rows: Vec<Value> = (0..5000).map(|n| json!({"n": n, "k": "v"})).collect();
+        let event = json!({"record_ids": (0..2000).collect::<Vec<_>>(), "timestamp": x(1000), "records": [{"rows": rows}]});
+        let template = Template::compile(&json!(template), Dialect::Slack, None)
+            .unwrap_or_else(|e| panic!("{what}: {e}"));
+        let error = template.render(&event, Effort::Full).expect_err(what);
+        assert_eq!(error.failure, Failure::Render, "{what}: {error}");
+        assert!(
+            !error.is_unfinished && template.render(&event, Effort::Prompt).unwrap_err().is_unfinished,
+            "{what}"
+        );
+    }
+}
+
 #[test]
 fn the_dialect_escapes_values_and_raw_opts_out() {
     let event = json!({"records": [{"name": "<!channel> [x](y)"}]});
     #[track_caller]
     fn check(template: &str, dialect: Dialect, host: Option<&str>, event: &Value, expected: Value) {
-        let text = Template::compile(&json!(template), dialect, host).unwrap().render(event).unwrap();
+        let text =
+            Template::compile(&json!(template), dialect, host).unwrap().render(event, Effort::Full).unwrap();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
     }
     let slack = Some("hooks.slack.com");
@@ -199,14 +249,14 @@ proptest! {
         let name = format!("{name}{control}");
         let event = json!({"records": [{"name": name}]});
         let template = Template::compile(&json!(["a {{ record.name }} b", "{{ record.name | json }}"]), Dialect::Plain, None).unwrap();
-        let text = template.render(&event).unwrap();
+        let text = template.render(&event, Effort::Full).unwrap();
         prop_assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!([format!("a {name} b"), name]));
     }
 
     #[test]
     fn no_template_makes_it_panic(text in "(\\{\\{|\\}\\}|\\{%|%\\}|record|records|\\.|\\?|\\||:|,|\\(|\\)|\\[|\\]|\"|\\\\|if|for|in|x|endif|endfor|with|as|else|not|upper|join|json|raw|at|[0-9]|-| |é)*") {
         if let Ok(template) = Template::compile(&json!(text), Dialect::Slack, None) {
-            let rendered = template.render(&event());
+            let rendered = template.render(&event(), Effort::Full);
             if let Ok(rendered) = rendered {
                 prop_assert!(serde_json::from_str::<Value>(&rendered).is_ok());
             }

@@ -31,6 +31,7 @@ use jsonrpsee::{
 };
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
+use tokio::sync::Semaphore;
 use webhook_dispatch::{Clock, Counters, SystemClock};
 use webhook_log::Log;
 use webhook_model::{EventId, Invalid, Millis, limits};
@@ -78,6 +79,8 @@ pub struct Service {
     pub data: DataDir,
     /// What the dispatcher counts.
     pub counters: Arc<Counters>,
+    /// Held by the preview that is being rendered.
+    pub preview_turn: Semaphore,
     /// The dispatcher ended although nobody stopped it.
     pub dispatcher_gone: AtomicBool,
     /// For how long ids are remembered.

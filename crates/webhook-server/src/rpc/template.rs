@@ -1,8 +1,11 @@
 //! `template.preview`: what a template would make of an event, without sending anything.
 
 use serde_json::{Value, json};
-use webhook_dispatch::{Clock, SystemClock, template::Template};
-use webhook_model::{Dialect, EventId, EventKind, Failure, Invalid, InvalidKind};
+use webhook_dispatch::{
+    Clock, SystemClock,
+    template::{Effort, Template},
+};
+use webhook_model::{Dialect, EventId, EventKind, Failure, Invalid, InvalidKind, limits};
 
 use super::{
     Answer, Service,
@@ -12,7 +15,7 @@ use super::{
 };
 
 /// `template.preview`
-pub async fn preview(_: &Service, params: Option<&str>) -> Answer {
+pub async fn preview(service: &Service, params: Option<&str>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let template = fields.required("payload_template", "a JSON value", |value| Some(value.clone()))?;
     let event = fields.take("event").unwrap_or_else(|| json!({}));
@@ -20,7 +23,11 @@ pub async fn preview(_: &Service, params: Option<&str>) -> Answer {
         .optional("dialect", "auto, plain, slack, discord or teams", |value| Dialect::parse(value.as_str()?))?
         .unwrap_or(Dialect::Auto);
     fields.finish()?;
-    Ok(json!({"payload": render(&template, event, dialect)?}).into())
+    // One at a time, and not on a thread on which others wait: a template may be much work.
+    let _turn = service.preview_turn.acquire().await;
+    let rendered = tokio::task::spawn_blocking(move || render(&template, event, dialect)).await;
+    let rendered = rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+    Ok(json!({"payload": rendered?}).into())
 }
 
 /// The payload that a template makes of an event; fields that the event leaves out get sample values.
@@ -36,11 +43,15 @@ pub fn render(template: &Value, event: Value, dialect: Dialect) -> Result<String
         now: SystemClock.now(),
     };
     let event = wire::event(event, Some(sample))?.event;
+    let body = event.body();
+    if body.len() > limits::EVENT_BYTES {
+        return Err(wire::too_large(body.len()).into());
+    }
     if template.is_null() {
-        return Ok(String::from_utf8_lossy(&event.body()).into_owned());
+        return Ok(String::from_utf8_lossy(&body).into_owned());
     }
     let compiled = Template::compile(template, dialect, None)?;
-    let rendered = compiled.render(&json!(event)).map_err(|error| {
+    let rendered = compiled.render(&json!(event), Effort::Full).map_err(|error| {
         let kind = match error.failure {
             Failure::PayloadTooLarge => InvalidKind::PayloadTooLarge,
             _ => InvalidKind::Template,
