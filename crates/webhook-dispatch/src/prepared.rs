@@ -10,7 +10,7 @@ use webhook_model::{Attempt, Failure, Invalid, Millis, Outcome, Subscription, li
 use crate::{
     sign,
     template::{Effort, RenderError, Template},
-    transport::Request,
+    transport::{Request, Secrets},
 };
 
 /// A subscription with its template compiled.
@@ -18,6 +18,7 @@ pub(crate) struct Prepared {
     pub subscription: Arc<Subscription>,
     template: Option<Result<Arc<Template>, Invalid>>,
     headers: HeaderMap,
+    secrets: Secrets,
 }
 
 /// A request to make, or why none can be made.
@@ -41,7 +42,8 @@ impl Prepared {
             }
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        Self { subscription, template, headers }
+        let secrets = Secrets::of(subscription.endpoint.secret.as_ref(), &subscription.endpoint.headers);
+        Self { subscription, template, headers, secrets }
     }
 
     /// Whether the payload is the event's own body.
@@ -68,8 +70,13 @@ impl Prepared {
         let endpoint = &self.subscription.endpoint;
         let mut headers = self.headers.clone();
         sign::sign(&mut headers, endpoint.secret.as_ref(), attempt.event_id, now, &payload);
-        let request =
-            Request { url: endpoint.url.clone(), headers, body: payload, timeout: endpoint.timeout };
+        let request = Request {
+            url: endpoint.url.clone(),
+            headers,
+            body: payload,
+            secrets: self.secrets.clone(),
+            timeout: endpoint.timeout,
+        };
         Made::Request(request, text)
     }
 }

@@ -44,7 +44,7 @@ struct World {
 
 /// Every way in which an attempt ends, and what it takes to end so.
 async fn provoke(world: &World) -> Vec<(String, &'static str)> {
-    let echo = format!("{RESPONSE} {HEADER} Bearer {HEADER}");
+    let echo = format!("{RESPONSE} {HEADER} Bearer {HEADER} {SECRET}");
     let answer = |head: &str| {
         let extra = format!("x-canary: {RESPONSE}\r\nlocation: https://evil.test/{RESPONSE}\r\n");
         Behaviour::Answers(

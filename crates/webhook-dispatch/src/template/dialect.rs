@@ -18,43 +18,74 @@ pub(super) fn resolve(dialect: Dialect, host: Option<&str>) -> Dialect {
     }
 }
 
+/// Breaks a sequence that a receiver knows, and is not seen.
+const BREAK: char = '\u{200b}';
+/// What Slack takes for everybody behind an `@`, where a message says `link_names` or `parse`.
+const EVERYBODY: &[&str] = &["channel", "here", "everyone", "group"];
+
 /// `text` as the receiver must get it to show it as it is.
 pub(super) fn escape(dialect: Dialect, text: &str) -> String {
-    match dialect {
-        Dialect::Auto | Dialect::Plain => text.to_owned(),
-        Dialect::Slack => each(text, slack),
-        Dialect::Discord => each(text, discord),
-        Dialect::Teams => each(text, teams),
+    let escape: fn(char, Around<'_>, &mut String) = match dialect {
+        Dialect::Auto | Dialect::Plain => return text.to_owned(),
+        Dialect::Slack => slack,
+        Dialect::Discord => discord,
+        Dialect::Teams => teams,
+    };
+    let text: String = text.chars().filter(|c| !turns_text_around(*c)).collect();
+    let mut out = String::with_capacity(text.len() + text.len() / 8);
+    let mut before = None;
+    for (at, c) in text.char_indices() {
+        escape(c, Around { before, after: &text[at + c.len_utf8()..] }, &mut out);
+        before = Some(c);
     }
-}
-
-fn each(text: &str, escape: impl Fn(char, &mut String)) -> String {
-    let mut out = String::with_capacity(text.len());
-    text.chars().for_each(|c| escape(c, &mut out));
     out
 }
 
-/// Slack: control sequences live in angle brackets (`<!channel>`, `<@U1>`, `<url|text>`).
-fn slack(c: char, out: &mut String) {
+/// What stands beside a character.
+struct Around<'a> {
+    before: Option<char>,
+    after: &'a str,
+}
+
+/// Marks with which the text around them, a link's too, is shown in another order than it is written.
+fn turns_text_around(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Slack: control sequences live in angle brackets (`<!channel>`, `<@U1>`, `<url|text>`); in `markdown` blocks a link
+/// is `[text](url)` or `[text]: url`.
+fn slack(c: char, around: Around<'_>, out: &mut String) {
     match c {
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
         '>' => out.push_str("&gt;"),
+        '@' if around.before.is_none_or(|c| !c.is_alphanumeric()) && names_everybody(around.after) => {
+            out.extend(['@', BREAK]);
+        }
+        ']' if around.after.is_empty() || around.after.starts_with(['(', '[', ':']) => {
+            out.extend([']', BREAK])
+        }
         other => out.push(other),
     }
 }
 
-/// Discord: Markdown, masked links, and mentions. A zero-width space behind `@` keeps `@everyone` from ringing.
-fn discord(c: char, out: &mut String) {
+/// At its end a value is taken for the beginning of whatever comes behind it.
+fn names_everybody(after: &str) -> bool {
+    let begins = |word: &&str| after.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    after.is_empty() || EVERYBODY.iter().any(|word| begins(&word))
+}
+
+/// Discord: Markdown, masked links, and mentions. The break behind `@` keeps `@everyone` from ringing.
+fn discord(c: char, _: Around<'_>, out: &mut String) {
     match c {
-        '@' => out.push_str("@\u{200b}"),
+        '@' => out.extend(['@', BREAK]),
         '\\' | '*' | '_' | '~' | '`' | '|' | '<' | '>' | '[' | ']' | '(' | ')' | '#' => out.extend(['\\', c]),
         other => out.push(other),
     }
 }
 
 /// Teams: Markdown of cards, HTML of messages.
-fn teams(c: char, out: &mut String) {
+fn teams(c: char, _: Around<'_>, out: &mut String) {
     match c {
         '&' => out.push_str("&amp;"),
         '<' => out.push_str("&lt;"),
@@ -99,6 +130,25 @@ mod tests {
             "@\u{200b}everyone \\[a\\]\\(http://x\\) \\<@\u{200b}1\\>",
         );
         check(Dialect::Teams, "[a](http://x) <at>", "\\[a\\]\\(http://x\\) &lt;at&gt;");
-        check(Dialect::Plain, "<!channel>", "<!channel>");
+        check(Dialect::Plain, "<!channel> \u{202e}", "<!channel> \u{202e}");
+        for name in ["@channel", "@Here now", "(@EVERYONE)", "\n@group", "ask @"] {
+            let broken = name.replace('@', "@\u{200b}");
+            check(Dialect::Slack, name, &broken);
+        }
+        check(Dialect::Slack, "me@here.example, @anna, [INV/1] x", "me@here.example, @anna, [INV/1] x");
+        check(
+            Dialect::Slack,
+            "[a](b) [a][b] [a]: b [a]",
+            "[a]\u{200b}(b) [a]\u{200b}[b] [a]\u{200b}: b [a]\u{200b}",
+        );
+    }
+
+    #[test]
+    fn marks_that_turn_text_around_hide_nothing() {
+        for dialect in [Dialect::Slack, Dialect::Discord, Dialect::Teams] {
+            assert_eq!(escape(dialect, "a\u{202e}b\u{2066}c\u{2069}"), "abc");
+        }
+        // They do not stand between what belongs together, either.
+        assert_eq!(escape(Dialect::Slack, "[a]\u{202e}(b) @\u{2066}here"), "[a]\u{200b}(b) @\u{200b}here");
     }
 }

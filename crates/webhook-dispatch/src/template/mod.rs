@@ -6,6 +6,7 @@
 //! rewritten into calls of [`functions`], for which a path that leads nowhere is simply empty.
 
 mod dialect;
+mod expression;
 mod functions;
 mod scan;
 mod work;

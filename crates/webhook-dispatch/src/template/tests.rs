@@ -236,11 +236,60 @@ fn the_dialect_escapes_values_and_raw_opts_out() {
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
     }
     let slack = Some("hooks.slack.com");
-    check("<b> {{ record.name }}", Dialect::Auto, slack, &event, json!("<b> &lt;!channel&gt; [x](y)"));
+    check(
+        "<b> {{ record.name }}",
+        Dialect::Auto,
+        slack,
+        &event,
+        json!("<b> &lt;!channel&gt; [x]\u{200b}(y)"),
+    );
     check("{{ record.name | raw }}", Dialect::Auto, slack, &event, json!("<!channel> [x](y)"));
-    check("{{ record.name | json }}", Dialect::Auto, slack, &event, json!("&lt;!channel&gt; [x](y)"));
+    check("{{ record.name | json }}", Dialect::Auto, slack, &event, json!("&lt;!channel&gt; [x]\u{200b}(y)"));
     check("{{ record.name }}", Dialect::Plain, slack, &event, json!("<!channel> [x](y)"));
     check("{{ record.name }}", Dialect::Discord, None, &event, json!("\\<!channel\\> \\[x\\]\\(y\\)"));
+}
+
+/// A value is escaped last, whatever was done to it before, and in whatever it stands.
+#[test]
+fn no_way_through_a_template_leads_around_the_dialect() {
+    let event = json!({"records": [{"name": "<!CHANNEL>", "a": "<!", "b": "here>", "list": ["<!here>", "x"],
+        "nested": {"deep": ["<!here>"]}, "key": "{{ record.name | raw }}", "mixed": "&lt;!here&gt;"}], "record_ids": []});
+    for template in [
+        "{{ record.name }}",
+        "{{ record.name | lower }}",
+        "{{ record.name | truncate: 5 }}",
+        "{{ record.name | date }}",
+        "{{ record.name | replace: \"CHANNEL\", \"here\" }}",
+        "{{ record.nope | default: record.name }}",
+        "{{ record.list }}",
+        "{{ record.list | join: \"\" }}",
+        "{{ record.list | join: record.name }}",
+        "{{ record.list | first }}",
+        "{{ [record.name, record.a] | last }}",
+        "{{ [record.name] }}",
+        "{{ record.a }}{{ record.b }}",
+        "{{ record.nested }}",
+        "{{ record.key }}",
+        "{{ record.mixed }}",
+        "{% for item in record.list %}{{ item }}{% endfor %}",
+        "{% for item in record.list %}{{ item | upper }}{% endfor %}",
+        "{% for key, value in record.nested %}{{ key }}{{ value }}{% endfor %}",
+        "{% with record.name as raw %}{{ raw }}{% endwith %}",
+        "{{ record | json }}",
+        "x {{ record | json }}",
+        "{{ record.name | json }}",
+        "x{{ record.list | json }}",
+    ] {
+        for template in [json!(template), json!({"blocks": [{"text": [template]}]})] {
+            let compiled = Template::compile(&template, Dialect::Slack, None).unwrap();
+            let text = compiled.render(&event, Effort::Full).unwrap();
+            assert!(!text.contains('<') && !text.contains('>'), "{template}: {text}");
+            let discord = Template::compile(&template, Dialect::Discord, None).unwrap();
+            let shown: Value = serde_json::from_str(&discord.render(&event, Effort::Full).unwrap()).unwrap();
+            let shown = shown["blocks"][0]["text"][0].as_str().unwrap_or("\\<").replace("\\<", "");
+            assert!(!shown.contains('<'), "{template}: {shown}");
+        }
+    }
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 use webhook_dispatch::{
     Clock, SystemClock, sign,
-    transport::{HttpTransport, Request, Transport},
+    transport::{HttpTransport, Request, Secrets, Transport},
 };
 use webhook_model::{EndpointUrl, EventId, Outcome};
 
@@ -177,7 +177,8 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     let id = EventId::from_u128(uuid::Uuid::now_v7().as_u128());
     sign::sign(&mut headers, None, id, SystemClock.now(), &body);
-    let exchange = transport.send(Request { url, headers, body, timeout: PATIENCE }).await;
+    let exchange =
+        transport.send(Request { url, headers, body, secrets: Secrets::default(), timeout: PATIENCE }).await;
     let finding = match exchange.outcome {
         Outcome::Response { status, .. } if (200..300).contains(&status) => {
             Fine(format!("HTTP {status} in {} ms", exchange.duration.as_millis()))
