@@ -106,6 +106,22 @@ async fn another_host_clears_what_was_meant_for_the_old_one() {
     let bad = json!({"id": ID, "model": "a", "url": "nonsense"});
     let synced = sidecar.call("subscription.sync", json!({"subscriptions": [bad]})).await.unwrap();
     assert_eq!((synced["deleted"].as_u64(), synced["errors"][0]["id"].as_str()), (Some(0), Some(ID)));
+    for unreadable in [json!({"id": 5}), json!({"id": "x"}), json!({}), json!(7), json!(null)] {
+        let entries = json!({"subscriptions": [unreadable]});
+        let synced = sidecar.call("subscription.sync", entries).await.unwrap();
+        assert_eq!(
+            (synced["deleted"].as_u64(), synced["errors"][0]["id"].as_str()),
+            (Some(0), None),
+            "{synced}"
+        );
+    }
+    let twice = format!(r#"{{"id": "{ID}", "id": "{EVENT}", "model": "a", "url": "https://a.b"}}"#);
+    let call = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"subscription.sync","params":{{"subscriptions":[{twice}]}}}}"#
+    );
+    let answer: Value =
+        serde_json::from_str(&sidecar.post(call).send().await.unwrap().text().await.unwrap()).unwrap();
+    assert_eq!(answer["result"]["deleted"], 0, "which of the two is meant nobody knows: {answer}");
     let synced = sidecar.call("subscription.sync", json!({"subscriptions": []})).await.unwrap();
     assert_eq!(synced["deleted"], 1);
     sidecar.stop().await;

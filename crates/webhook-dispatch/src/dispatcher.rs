@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     lane::Lane,
     observe::{self, Counters},
-    prepared::{Made, Prepared, failed},
+    prepared::{Prepared, failed},
     transport::Transport,
 };
 
@@ -364,8 +364,8 @@ async fn make_attempt(
         return ended(None, failed(Failure::Internal, message), None);
     };
     match prepared.make(attempt, &body, clock.now(), turn).await {
-        Made::Failed(outcome) => ended(None, outcome, None),
-        Made::Request(request, payload) => {
+        Err(outcome) => ended(None, outcome, None),
+        Ok((request, payload)) => {
             let exchange = transport.send(request).await;
             ended(Some(payload), exchange.outcome, Some(exchange.duration))
         }

@@ -21,11 +21,8 @@ pub(crate) struct Prepared {
     secrets: Secrets,
 }
 
-/// A request to make, or why none can be made.
-pub(crate) enum Made {
-    Request(Request, String),
-    Failed(Outcome),
-}
+/// A request to make and its body as text, or why none can be made.
+pub(crate) type Made = Result<(Request, String), Outcome>;
 
 impl Prepared {
     pub fn new(subscription: Arc<Subscription>) -> Self {
@@ -55,17 +52,14 @@ impl Prepared {
     pub async fn make(&self, attempt: &Attempt, body: &Bytes, now: Millis, turn: &Semaphore) -> Made {
         let payload = match &self.template {
             None => body.clone(),
-            Some(Err(invalid)) => return Made::Failed(failed(Failure::Render, invalid.to_string())),
-            Some(Ok(template)) => match render(template, body, turn).await {
-                Ok(text) => Bytes::from(text),
-                Err(outcome) => return Made::Failed(outcome),
-            },
+            Some(Err(invalid)) => return Err(failed(Failure::Render, invalid.to_string())),
+            Some(Ok(template)) => Bytes::from(render(template, body, turn).await?),
         };
         let text = String::from_utf8_lossy(&payload).into_owned();
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
                 format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
-            return Made::Failed(failed(Failure::PayloadTooLarge, message));
+            return Err(failed(Failure::PayloadTooLarge, message));
         }
         let endpoint = &self.subscription.endpoint;
         let mut headers = self.headers.clone();
@@ -77,7 +71,7 @@ impl Prepared {
             secrets: self.secrets.clone(),
             timeout: endpoint.timeout,
         };
-        Made::Request(request, text)
+        Ok((request, text))
     }
 }
 

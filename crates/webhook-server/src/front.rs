@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use webhook_model::limits;
 
 use crate::{
+    guests::Guest,
     health, metrics,
     rpc::{Caller, Service, middleware::BadRequest},
 };
@@ -40,7 +41,12 @@ impl Front {
     ///
     /// # Errors
     /// Never.
-    pub async fn answer<S>(&self, request: Request<Incoming>, mut rpc: S) -> Result<HttpResponse, Infallible>
+    pub async fn answer<S>(
+        &self,
+        request: Request<Incoming>,
+        guest: &Guest,
+        mut rpc: S,
+    ) -> Result<HttpResponse, Infallible>
     where
         S: tower::Service<HttpRequest, Response = HttpResponse>,
         S::Error: std::fmt::Display,
@@ -59,6 +65,7 @@ impl Front {
         let Some(caller) = self.caller(headers) else {
             return Ok(plain(StatusCode::UNAUTHORIZED, ""));
         };
+        guest.introduce();
         let Ok(_room) = self.room.acquire().await else {
             return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, ""));
         };

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod files;
 pub mod front;
+pub mod guests;
 pub mod health;
 pub mod knock;
 pub mod live;

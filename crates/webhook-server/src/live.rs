@@ -1,6 +1,9 @@
-//! What a reload replaces while everything else goes on: tokens, and the networks that are open.
+//! What a reload replaces while everything else goes on: tokens, the networks that are open, the listener's certificate.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use anyhow::Result;
 use webhook_dispatch::transport::{Exchange, HttpTransport, NetworkPolicy, Request, Transport};
@@ -9,6 +12,7 @@ use webhook_model::{address::AddressPolicy, endpoint_url::UrlPolicy};
 use crate::{
     config::Config,
     files::DataDir,
+    tls::Greeter,
     token::{self, Rotation, Tokens},
 };
 
@@ -51,6 +55,7 @@ pub struct Live {
     callers: Swap<Callers>,
     url_policy: Swap<UrlPolicy>,
     transport: Swap<HttpTransport>,
+    greeter: Swap<Greeter>,
 }
 
 impl std::fmt::Debug for Live {
@@ -68,11 +73,13 @@ impl Live {
         config: Config,
         data: DataDir,
         callers: Callers,
+        greeter: Greeter,
         own_port: u16,
         source: Source,
     ) -> Result<Self> {
         Ok(Self {
             callers: Swap::new(callers),
+            greeter: Swap::new(greeter),
             url_policy: Swap::new(url_policy(&config, own_port)),
             transport: Swap::new(HttpTransport::new(network_policy(&config, own_port))?),
             started_with: config,
@@ -92,16 +99,25 @@ impl Live {
         self.url_policy.get()
     }
 
-    /// Reads configuration and tokens again. All of it holds from now on, or, on an error, nothing does.
+    /// How callers are greeted.
+    pub fn greeter(&self) -> Arc<Greeter> {
+        self.greeter.get()
+    }
+
+    /// Reads configuration, tokens and certificate again. All of it holds from now on, or, on an error, nothing does.
     /// Answers a sentence for the operator.
     ///
     /// # Errors
-    /// What is wrong with the new configuration or the token files.
+    /// What is wrong with the new configuration, the token files or the certificate.
     pub fn reload(&self) -> Result<&'static str> {
         let config = (self.source)()?;
         let callers = self.data.callers(config.token_file.as_deref())?;
         let transport = HttpTransport::new(network_policy(&config, self.own_port))?;
         let url_policy = url_policy(&config, self.own_port);
+        let greeter = Greeter::new(&config)?;
+        if greeter.is_tls() == self.greeter().is_tls() {
+            self.greeter.put(greeter);
+        }
         self.callers.put(callers);
         self.transport.put(transport);
         self.url_policy.put(url_policy);
@@ -110,14 +126,17 @@ impl Live {
             allow_http: false,
             allow_networks: Vec::new(),
             extra_ca_file: None,
+            // Another file is; TLS that comes or goes is not.
+            tls_cert_file: config.tls_cert_file.map(|_| PathBuf::new()),
+            tls_key_file: config.tls_key_file.map(|_| PathBuf::new()),
             log_level: String::new(),
             ..config
         };
         if reloadable(config) == reloadable(self.started_with.clone()) {
-            Ok("tokens, [network] and log level are those of the files now")
+            Ok("tokens, [network], certificate and log level are those of the files now")
         } else {
             Ok(
-                "tokens, [network] and log level are those of the files now; other changed keys need a restart",
+                "tokens, [network], certificate and log level are those of the files now; other changed keys need a restart",
             )
         }
     }
@@ -126,7 +145,7 @@ impl Live {
     ///
     /// # Errors
     /// The file could not be read or written.
-    pub fn rotate_token(&self, step: Rotation) -> Result<std::path::PathBuf> {
+    pub fn rotate_token(&self, step: Rotation) -> Result<PathBuf> {
         let config = (self.source)()?;
         let file = self.data.token_file(config.token_file.as_deref());
         token::rotate(&file, step)?;

@@ -11,10 +11,15 @@ use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jsonrpsee::server::{
-    BatchRequestConfig, Server, ServerConfig, middleware::rpc::RpcServiceBuilder, stop_channel,
+    BatchRequestConfig, HttpRequest, HttpResponse, Server, ServerConfig, middleware::rpc::RpcServiceBuilder,
+    stop_channel,
 };
 use sd_notify::NotifyState;
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 use webhook_dispatch::{Counters, Dispatcher, Options, SystemClock};
 use webhook_log::{Log, medium};
@@ -24,6 +29,7 @@ use crate::{
     config::Config,
     files::{self, DataDir},
     front::Front,
+    guests::{Guest, Guests},
     knock,
     live::{self, Live, LiveTransport},
     rpc::{self, Service, middleware::Guarded},
@@ -32,8 +38,6 @@ use crate::{
     upkeep,
 };
 
-/// Open connections; more wait to be accepted.
-const CONNECTIONS: usize = 512;
 /// The head of a request must be there within this time.
 const HEAD_TIME: Duration = Duration::from_secs(5);
 
@@ -42,7 +46,6 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 pub struct Sidecar {
     data: DataDir,
     listener: TcpListener,
-    greeter: Greeter,
     address: SocketAddr,
     log: Log,
     front: Front,
@@ -74,7 +77,7 @@ impl Sidecar {
         let (store, key) = (medium::File::new(data.store()), opened.key);
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await??;
         let clock = Arc::new(SystemClock);
-        let live = Live::new(config.clone(), data.clone(), opened.callers, address.port(), source)?;
+        let live = Live::new(config.clone(), data.clone(), opened.callers, greeter, address.port(), source)?;
         let live = Arc::new(live);
         let counters = Arc::new(Counters::default());
         let service = Arc::new(Service {
@@ -101,7 +104,7 @@ impl Sidecar {
             Options { max_in_flight: config.max_in_flight },
         );
         let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
-        Ok(Self { data, listener, greeter, address, log, front, service, dispatcher })
+        Ok(Self { data, listener, address, log, front, service, dispatcher })
     }
 
     /// Where it listens.
@@ -132,7 +135,7 @@ impl Sidecar {
         let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
         systemd::tell(NotifyState::Ready);
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
-        accept(self.listener, self.greeter, Arc::new(self.front), self.service, stop).await;
+        accept(self.listener, Arc::new(self.front), self.service, stop).await;
         let _ = tokio::join!(dispatcher, knocker, retention, space, watchdog);
         let log = self.log;
         tokio::task::spawn_blocking(move || log.close()).await?;
@@ -156,13 +159,7 @@ async fn dispatch(
 }
 
 /// One accept loop with the limits that jsonrpsee's own has not: connections, and the time for a head.
-async fn accept(
-    listener: TcpListener,
-    greeter: Greeter,
-    front: Arc<Front>,
-    service: Arc<Service>,
-    stop: CancellationToken,
-) {
+async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>, stop: CancellationToken) {
     let request_bytes = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
     let config = ServerConfig::builder()
         .http_only()
@@ -173,13 +170,13 @@ async fn accept(
         .build();
     let middleware = RpcServiceBuilder::new().layer_fn(Guarded);
     let builder = Server::builder().set_config(config).set_rpc_middleware(middleware).to_service_builder();
+    let live = Arc::clone(&service.live);
     let methods = rpc::module(service);
     // jsonrpsee wants a handle of its own; connections end through `stop` and its guard is not used.
     let (stop_handle, _server_handle) = stop_channel();
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let guests = Guests::new();
     let mut connections = JoinSet::new();
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
         let stream = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
@@ -192,30 +189,52 @@ async fn accept(
                 }
             },
         };
+        let guest = tokio::select! {
+            () = stop.cancelled() => break,
+            guest = guests.admit() => Arc::new(guest),
+        };
         while connections.try_join_next().is_some() {}
         let _ = stream.set_nodelay(true);
         let rpc = builder.clone().build(methods.clone(), stop_handle.clone());
-        let (front, stop, greeter) = (Arc::clone(&front), stop.clone(), greeter.clone());
+        let (front, stop, greeter) = (Arc::clone(&front), stop.clone(), live.greeter());
         connections.spawn(async move {
-            let Some(stream) = greeter.greet(stream).await else { return };
-            let service = service_fn(move |request| {
-                let (front, rpc) = (Arc::clone(&front), rpc.clone());
-                async move { front.answer(request, rpc).await }
-            });
-            let mut http = hyper::server::conn::http1::Builder::new();
-            http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
-            let connection = http.serve_connection(TokioIo::new(stream), service);
-            tokio::pin!(connection);
+            let served = serve_connection(stream, &greeter, front, Arc::clone(&guest), rpc, stop);
             tokio::select! {
-                _ = connection.as_mut() => {}
-                () = stop.cancelled() => {
-                    connection.as_mut().graceful_shutdown();
-                    let _ = tokio::time::timeout(webhook_dispatch::DRAIN, connection).await;
-                }
+                () = served => {}
+                () = guest.sent_away() => {}
             }
-            drop(permit);
         });
     }
     drop(listener);
     while connections.join_next().await.is_some() {}
+}
+
+/// One connection, from the handshake to its end.
+async fn serve_connection<S>(
+    stream: TcpStream,
+    greeter: &Greeter,
+    front: Arc<Front>,
+    guest: Arc<Guest>,
+    rpc: S,
+    stop: CancellationToken,
+) where
+    S: tower::Service<HttpRequest, Response = HttpResponse> + Clone,
+    S::Error: std::fmt::Display,
+{
+    let Some(stream) = greeter.greet(stream).await else { return };
+    let service = service_fn(move |request| {
+        let (front, guest, rpc) = (Arc::clone(&front), Arc::clone(&guest), rpc.clone());
+        async move { front.answer(request, &guest, rpc).await }
+    });
+    let mut http = hyper::server::conn::http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            let _ = tokio::time::timeout(webhook_dispatch::DRAIN, connection).await;
+        }
+    }
 }

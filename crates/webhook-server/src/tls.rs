@@ -43,6 +43,11 @@ impl Greeter {
         }
     }
 
+    /// Whether callers speak TLS.
+    pub fn is_tls(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The connection, or none when there was no handshake in time.
     pub async fn greet(&self, stream: TcpStream) -> Option<Stream> {
         let Some(acceptor) = &self.0 else { return Some(Either::Left(stream)) };

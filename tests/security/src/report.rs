@@ -1,6 +1,8 @@
-//! The table that the tests make: classes, cases tried, refused, reached.
+//! What the tests tried: classes, cases, refused, reached.
 
-use std::{fmt::Write, fs, path::Path};
+use std::{fs, path::Path};
+
+use serde_json::json;
 
 /// One class of attacks and its cases.
 #[derive(Debug, Default)]
@@ -30,51 +32,27 @@ impl Class {
         self.reached += reached;
     }
 
+    /// One case that was refused, or the test would have ended.
+    pub fn held_case(&mut self, case: impl Into<String>, how: impl Into<String>) {
+        self.add(case, Ok(how.into()), 0);
+    }
+
     /// Whether every case was refused and nothing was reached.
     pub fn held(&self) -> bool {
         self.refused == self.cases.len() && self.reached == 0 && !self.cases.is_empty()
     }
 }
 
-/// Writes `REPORT.md` beside the tests; it says the same after every run in which everything held.
-pub fn write(classes: &[Class], controls: &[(String, String)]) {
-    let mut text = String::from(
-        "# What was tried against the sidecar\n\nMade by `tests/guard.rs`: the release binary, with its default policy, in a network namespace in which every\n\
-         address is local and has a listener. *Reached* counts connections that arrived at a listener they were not meant for.\n\n\
-         | class | cases tried | refused | reached |\n|---|---:|---:|---:|\n",
-    );
-    for class in classes {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} |",
-            class.name,
-            class.cases.len(),
-            class.refused,
-            class.reached
-        );
-    }
-    let sum = |count: fn(&Class) -> usize| classes.iter().map(count).sum::<usize>();
-    let (tried, refused, reached) = (sum(|c| c.cases.len()), sum(|c| c.refused), sum(|c| c.reached));
-    let _ = writeln!(text, "| **all** | **{tried}** | **{refused}** | **{reached}** |");
-    text.push_str("\n## Controls: what must be reached, and was\n\n| case | result |\n|---|---|\n");
-    put_rows(&mut text, controls);
-    for class in classes {
-        let _ = write!(text, "\n## {}\n\n| case | result |\n|---|---|\n", class.name);
-        put_rows(&mut text, &class.cases);
-    }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("REPORT.md");
-    if fs::read_to_string(&path).ok().as_deref() != Some(&text) {
-        fs::write(&path, text).expect("the report can be written");
-    }
-}
-
-fn put_rows(text: &mut String, rows: &[(String, String)]) {
-    for (case, result) in rows {
-        let case: String = case.chars().take(100).collect();
-        let _ = writeln!(
-            text,
-            "| `{}` | {result} |",
-            case.escape_debug().to_string().replace('|', "\\|").replace('`', "'")
-        );
-    }
+/// Writes what one test tried into `target/security`, from where `tests/security/report.py` makes `REPORT.md`.
+pub fn write(part: &str, classes: &[Class], controls: &[(String, String)]) {
+    let classes: Vec<_> = classes
+        .iter()
+        .map(|class| {
+            json!({"name": class.name, "cases": class.cases, "refused": class.refused, "reached": class.reached})
+        })
+        .collect();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/security");
+    fs::create_dir_all(&folder).expect("a folder");
+    let text = json!({"classes": classes, "controls": controls}).to_string();
+    fs::write(folder.join(format!("{part}.json")), text).expect("the part can be written");
 }

@@ -8,6 +8,7 @@ use webhook_security::{
     endpoint::{Behaviour, Endpoints, Greeting, header},
     names::{Names, Says},
     namespace,
+    report::{self, Class},
     sidecar::{Settings, Sidecar},
     subscription,
 };
@@ -17,6 +18,9 @@ const SLACK: Duration = Duration::from_secs(8);
 /// What all of them together may add to the process, in kB. One kept answer has 64 kB.
 const GROWTH: u64 = 64 << 10;
 const TIMEOUT_S: u64 = 3;
+/// What every endpoint here knows, and some repeat.
+const SECRET: &str = "whsec_ZWNobyBtZSBpZiB5b3UgY2FuLCBmcmllbmQ=";
+const KEY: &str = "k-0123456789abcdef-\"quoted\"";
 
 /// One way to misbehave.
 struct Case {
@@ -59,7 +63,33 @@ fn cases() -> Vec<Case> {
     all.extend(liars());
     all.extend(odd_bytes());
     all.extend(odd_heads());
+    all.extend(echoes());
     all
+}
+
+/// Endpoints that repeat what they know.
+fn echoes() -> Vec<Case> {
+    let redacted = |what, behaviour| Case {
+        look: |attempt| assert!(text(attempt).contains("[secret]"), "{attempt}"),
+        ..case(what, behaviour, "success", None)
+    };
+    let chunked = |parts: &[&str]| {
+        let chunks: String = parts.iter().map(|part| format!("{:x}\r\n{part}\r\n", part.len())).collect();
+        answers(&format!("{OK}\r\ntransfer-encoding: chunked"), format!("{chunks}0\r\n\r\n").as_bytes())
+    };
+    let beyond = |text: &str| format!("{}{text}", "x".repeat((64 << 10) - text.len() / 2));
+    vec![
+        redacted("an echo of the signing secret", answers(OK, SECRET.as_bytes())),
+        redacted("an echo of a header's value", answers(OK, KEY.as_bytes())),
+        redacted("an echo in JSON", answers(OK, json!({"you sent": KEY}).to_string().as_bytes())),
+        redacted("an echo in two chunks", chunked(&[&SECRET[..20], &SECRET[20..]])),
+        redacted("an echo letter by letter", chunked(&SECRET.split_inclusive(|_| true).collect::<Vec<_>>())),
+        redacted("an echo that the limit cuts in two", answers(OK, beyond(SECRET).as_bytes())),
+        redacted(
+            "an echo that breaks off",
+            answers(&format!("{OK}\r\ncontent-length: 1000"), &SECRET.as_bytes()[..20]),
+        ),
+    ]
 }
 
 fn endless() -> Vec<Case> {
@@ -242,9 +272,18 @@ fn no_endpoint_can_harm_the_sidecar() {
         let (started, events) = (Instant::now(), submit_all(&sidecar, &endpoints, &names).await);
         let cases = cases();
         assert_eq!(events.len(), cases.len());
+        let mut class = Class::new("E. Hostile endpoints");
         for (case, event) in cases.iter().zip(&events) {
-            judge(case, &sidecar.outcome(event).await);
+            let attempt = sidecar.outcome(event).await;
+            judge(case, &attempt);
+            class.held_case(case.what, outcome(&attempt));
         }
+        let requests = endpoints.requests().len();
+        class.add(
+            "requests beyond one for each",
+            Ok("none".to_owned()),
+            requests.saturating_sub(events.len() + 1),
+        );
         let took = started.elapsed();
         let (peak, output) = (sidecar.memory("VmHWM:"), sidecar.output());
         assert!(
@@ -260,8 +299,22 @@ fn no_endpoint_can_harm_the_sidecar() {
         for request in endpoints.requests() {
             assert_eq!(header(&request.head, "accept-encoding"), None, "nothing compressed is asked for");
         }
+        class.held_case("memory of all at once", format!("grew by less than {} MiB", GROWTH >> 10));
         assert!(sidecar.stop().0.success());
+        assert!(class.held(), "{class:#?}");
+        report::write("hostile", &[class], &[]);
     });
+}
+
+/// In a few words, the same in every run.
+fn outcome(attempt: &Value) -> String {
+    match attempt["error"]["kind"].as_str() {
+        Some(kind) => format!("ended as `{kind}`"),
+        None if attempt["response_truncated"] == true => {
+            "taken; its answer is kept in part, as text".to_owned()
+        }
+        None => "taken; its answer is kept as text".to_owned(),
+    }
 }
 
 async fn warm_up(sidecar: &Sidecar, names: &Names) {
@@ -280,7 +333,8 @@ async fn submit_all(sidecar: &Sidecar, endpoints: &Endpoints, names: &Names) -> 
         names.put(&name, Says::Addresses(vec!["1.1.1.1".parse().unwrap()]));
         endpoints.put(&format!("/{index}"), case.behaviour);
         let large = json!({"text": "x".repeat(60_000)});
-        let more = json!({"timeout_s": TIMEOUT_S, "payload_template": large});
+        let more = json!({"timeout_s": TIMEOUT_S, "payload_template": large, "secret": SECRET,
+            "headers": {"x-api-key": KEY}});
         let made = subscription(&format!("https://{name}/{index}"), more);
         let made = sidecar.call("subscription.create", made).await.unwrap();
         events.push(sidecar.submit(&made).await);
@@ -292,6 +346,7 @@ fn judge(case: &Case, attempt: &Value) {
     let what = case.what;
     let kept = attempt["response_body"].as_str().unwrap_or_default();
     assert!(!kept.contains('\0') && kept.len() <= 64 << 10, "{what}");
+    assert!(!kept.contains(&SECRET[..8]) && !kept.contains(&KEY[..8]), "{what}: {kept}");
     if !case.status.is_empty() {
         assert_eq!(attempt["status"], case.status, "{what}: {attempt}");
     }

@@ -72,7 +72,7 @@ fn slack(c: char, around: Around<'_>, out: &mut String) {
 /// At its end a value is taken for the beginning of whatever comes behind it.
 fn names_everybody(after: &str) -> bool {
     let begins = |word: &&str| after.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
-    after.is_empty() || EVERYBODY.iter().any(|word| begins(&word))
+    after.is_empty() || EVERYBODY.iter().any(begins)
 }
 
 /// Discord: Markdown, masked links, and mentions. The break behind `@` keeps `@everyone` from ringing.

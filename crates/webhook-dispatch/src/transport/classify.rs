@@ -7,6 +7,9 @@ use webhook_model::{Failure, Outcome};
 
 use super::resolve::ResolveError;
 
+/// What is kept of the reason why there is no TLS session, in characters.
+const REASON: usize = 300;
+
 /// The outcome of a request that got no final status line.
 pub(super) fn failed(error: &reqwest::Error, host: &str) -> Outcome {
     let (failure, message) = explain(error, host);
@@ -21,7 +24,9 @@ fn explain(error: &reqwest::Error, host: &str) -> (Failure, String) {
         };
     }
     if let Some(tls) = find::<rustls::Error>(error) {
-        return (Failure::Tls, format!("no TLS session with {host}: {tls}"));
+        // A certificate may bring thousands of names, and the error repeats them.
+        let reason: String = tls.to_string().chars().take(REASON).collect();
+        return (Failure::Tls, format!("no TLS session with {host}: {reason}"));
     }
     if error.is_timeout() {
         return (Failure::Timeout, format!("{host} did not answer in time"));

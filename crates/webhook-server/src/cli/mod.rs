@@ -98,7 +98,7 @@ struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the sidecar until SIGTERM or Ctrl-C; SIGHUP reloads tokens, [network] and log level
+    /// Run the sidecar until SIGTERM or Ctrl-C; SIGHUP reloads tokens, [network], certificate and log level
     Serve,
     /// Look for faults in the configuration, and report all of them
     CheckConfig(check_config::Options),

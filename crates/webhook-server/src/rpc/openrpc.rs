@@ -89,7 +89,7 @@ const METHODS: &[(&str, &str, &str, &str)] = &[
     ),
     ("rpc.discover", "This document.", "{}", "object"),
     ("admin.status", "How the sidecar is: backlog, counts, what is in the way.", "{}", "object"),
-    ("admin.reload", "Reads tokens, [network] and log level again.", "{}", "{message: string}"),
+    ("admin.reload", "Reads tokens, [network], certificate and log level again.", "{}", "{message: string}"),
     (
         "admin.rotate_token",
         "Makes a new token for the addon beside the old one; with finish, ends the old one instead.",

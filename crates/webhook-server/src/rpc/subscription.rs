@@ -298,11 +298,16 @@ pub async fn sync(service: &Service, params: Option<&str>) -> Answer {
     Ok(answer.into())
 }
 
+/// The id alone. It is not told where two keys claim it.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    id: std::borrow::Cow<'a, str>,
+}
+
 fn read_entry(text: &str, policy: &UrlPolicy, seen: &mut BTreeSet<SubscriptionId>) -> Entry {
-    let mut known = None;
-    let read = || -> Result<(SubscriptionId, Change), RpcError> {
-        let loose: Value = serde_json::from_str(text).map_err(|error| RpcError::malformed(&error))?;
-        known = loose.get("id").and_then(fields::id);
+    let known = serde_json::from_str(text).ok().and_then(|named: Named<'_>| named.id.parse().ok());
+    let mut read = || -> Result<(SubscriptionId, Change), RpcError> {
         let value = strict::parse(text).map_err(|error| RpcError::malformed(&error))?;
         let mut fields = Fields::of(value, "")?;
         let id = required_id(&mut fields)?;
@@ -313,13 +318,14 @@ fn read_entry(text: &str, policy: &UrlPolicy, seen: &mut BTreeSet<SubscriptionId
         fields.finish()?;
         Ok((id, change))
     };
-    let mut read = read;
-    let result = read();
-    result.map_err(|error| (known, error))
+    read().map_err(|error| (known, error))
 }
 
+/// Makes the set what the entries say. An entry that cannot be read keeps its stored version; where one does not even
+/// tell its id, every stored subscription may be meant, so none is deleted.
 fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>) -> Value {
     let mut wanted = BTreeSet::new();
+    let names_all = !entries.iter().any(|entry| matches!(entry, Err((None, _))));
     let mut errors = Vec::new();
     let (mut created, mut updated) = (0, 0);
     for entry in entries {
@@ -343,7 +349,8 @@ fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>) -> Value {
             }
         }
     }
-    let unwanted: Vec<SubscriptionId> = set.iter().map(|s| s.id).filter(|id| !wanted.contains(id)).collect();
+    let is_unwanted = |id: &SubscriptionId| names_all && !wanted.contains(id);
+    let unwanted: Vec<SubscriptionId> = set.iter().map(|s| s.id).filter(is_unwanted).collect();
     for id in &unwanted {
         set.remove(*id);
     }

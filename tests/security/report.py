@@ -1,0 +1,70 @@
+"""Makes REPORT.md of what the tests tried in this run, and fails where a class lost cases or something was reached.
+
+Each test leaves its part in target/security; `just test` clears that folder first and calls this last.
+"""
+
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+PARTS = HERE.parents[1] / "target" / "security"
+# So many cases at least were tried in each class; a number is raised when cases are added.
+FLOOR = json.loads((HERE / "floor.json").read_text())
+HEAD = """# What was tried
+
+Made by the tests: the sidecar's release binary in a network namespace in which every address is local and has a listener,
+and a real Odoo over its own API. *Reached* counts what an attacker got: connections to a listener that they were not
+meant for, calls that did something, values that were shown, records that changed.
+
+| class | cases tried | refused | reached |
+|---|---:|---:|---:|
+"""
+
+
+def main():
+    parts = [json.loads(path.read_text()) for path in sorted(PARTS.glob("*.json"))]
+    classes = sorted((c for part in parts for c in part["classes"]), key=lambda c: c["name"])
+    faults = [f"{name}: no test of this run tried it" for name in FLOOR if name not in {c["name"] for c in classes}]
+    for c in classes:
+        tried, floor = len(c["cases"]), FLOOR.get(c["name"])
+        if floor is None:
+            faults.append(f"{c['name']}: floor.json does not know this class ({tried} cases)")
+        elif tried < floor:
+            faults.append(f"{c['name']}: {tried} cases were tried, there were {floor}")
+        if c["refused"] != tried or c["reached"]:
+            faults.append(f"{c['name']}: {c['refused']} of {tried} refused, {c['reached']} reached")
+    controls = [row for part in parts for row in part["controls"]]
+    (HERE / "REPORT.md").write_text(report(classes, controls))
+    print(f"tests/security/REPORT.md: {sum(len(c['cases']) for c in classes)} cases in {len(classes)} classes")
+    if faults:
+        sys.exit("\n".join(faults))
+
+
+def report(classes, controls):
+    text = HEAD
+    total = [0, 0, 0]
+    for c in classes:
+        row = (len(c["cases"]), c["refused"], c["reached"])
+        total = [a + b for a, b in zip(total, row, strict=True)]
+        text += f"| {c['name']} | {row[0]} | {row[1]} | {row[2]} |\n"
+    text += "| **all** | **{}** | **{}** | **{}** |\n".format(*total)
+    text += "\n## Controls: what must be reached, and was\n\n" + table(controls)
+    for c in classes:
+        text += f"\n## {c['name']}\n\n" + table(c["cases"])
+    return text
+
+
+def table(rows):
+    shown = [f"| `{plain(case)}` | {result} |\n" for case, result in rows]
+    return "| case | result |\n|---|---|\n" + "".join(shown)
+
+
+def plain(case):
+    """On one line, in ASCII, at most 100 characters."""
+    text = case[:100].encode("unicode_escape").decode().replace("\\\\", "\\")
+    return text.replace("|", "\\|").replace("`", "'")
+
+
+if __name__ == "__main__":
+    main()
