@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use serde_json::json;
 
 /// One class of attacks and its cases.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Class {
     name: String,
     cases: Vec<(String, String)>,

@@ -50,8 +50,10 @@ pub struct RenderError {
     pub failure: Failure,
     /// It was too much work for [`Effort::Prompt`], and may not be for [`Effort::Full`].
     pub is_unfinished: bool,
-    pointer: String,
-    message: String,
+    /// JSON pointer of the string at fault.
+    pub pointer: String,
+    /// What is wrong with it.
+    pub message: String,
 }
 
 impl Template {

@@ -56,7 +56,7 @@ pub fn render(template: &Value, event: Value, dialect: Dialect) -> Result<String
             Failure::PayloadTooLarge => InvalidKind::PayloadTooLarge,
             _ => InvalidKind::Template,
         };
-        Invalid::new(kind, "payload_template", error.to_string())
+        Invalid::new(kind, "payload_template", error.message).at(&error.pointer)
     })?;
     Ok(rendered)
 }
