@@ -8,7 +8,7 @@
     "category": "Productivity",
     "depends": ["mail", "rpc", "base_setup"],
     "excludes": ["mcp_server_ts"],
-    "external_dependencies": {"python": ["requests"]},
+    "external_dependencies": {"python": ["urllib3"]},
     "data": [
         "security/mcp_webhook_groups.xml",
         "security/ir.model.access.csv",

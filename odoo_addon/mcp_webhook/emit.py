@@ -21,6 +21,18 @@ from .payload import Broken, BrokenSubscription
 _logger = logging.getLogger(__name__)
 
 SUBMIT = "mcp_webhook.submit"  # the key in cr.postcommit.data
+# What a decision reads of a subscription: every matching write pays for each column.
+NEEDED = (
+    "company_id",
+    "domain",
+    "endpoint_host",
+    "enrich_fields",
+    "model_name",
+    "name",
+    "paused",
+    "user_id",
+    "uuid",
+)
 
 
 @dataclass(frozen=True)
@@ -104,17 +116,18 @@ def judge(env, model_name, wanted):
     if not wanted:
         return {}
     subscriptions = env["mcp.event.subscription"].browse(wanted)
-    readable = {}
+    subscriptions.fetch(NEEDED)
+    asked = {}
 
     def items_of(subscription):
         records = env[model_name].browse(wanted[subscription.id])
-        return _items(subscription, records, readable)
+        return _items(subscription, records, asked)
 
     try:
         # one savepoint for all: the usual case must not pay for the broken one
         return _in_savepoint(env, lambda: {s.id: items_of(s) for s in subscriptions})
     except psycopg2.Error:
-        readable.clear()
+        asked.clear()
     return {s.id: _judge_alone(env, s, wanted[s.id], items_of) for s in subscriptions}
 
 
@@ -130,9 +143,9 @@ def _judge_alone(env, subscription, ids, items_of):
         return dict.fromkeys(ids, broken)
 
 
-def _items(subscription, records, readable):
+def _items(subscription, records, asked):
     try:
-        selected = payload.matching(subscription, records, readable)
+        selected = payload.matching(subscription, records, asked)
         tree = payload.path_tree(subscription.enrich_fields)
         if not tree:
             return dict.fromkeys(selected._ids, "")
@@ -266,19 +279,16 @@ def _vacate(ledger, delivery_id, groups):
 
 
 def _store(env, ledger, groups, obsolete):
-    env["mcp.webhook.delivery"].browse(obsolete).unlink()
+    Delivery = env["mcp.webhook.delivery"]
+    if obsolete:
+        Delivery.browse(obsolete).unlink()
     rows = [row for group, ids in groups.items() for row in _cut(ledger, group, ids)]
-    deliveries = env["mcp.webhook.delivery"].create(
-        [_values(env, ledger, r) for r in rows]
-    )
-    waiting = deliveries.filtered(lambda d: d.status == "pending")
-    env["mcp.webhook.outbox"].create([{"delivery_id": d.id} for d in waiting])
-    env.flush_all()
-    for row, delivery in zip(rows, deliveries, strict=True):
-        ledger.put(ledger.rows, delivery.id, row)
-        ledger.put(ledger.newest, row.group, delivery.id)
+    delivery_ids = Delivery._insert([_values(env, ledger, r) for r in rows])
+    for row, delivery_id in zip(rows, delivery_ids, strict=True):
+        ledger.put(ledger.rows, delivery_id, row)
+        ledger.put(ledger.newest, row.group, delivery_id)
         for id_ in row.ids:
-            ledger.put(ledger.homes, (row.group[0], id_), delivery.id)
+            ledger.put(ledger.homes, (row.group[0], id_), delivery_id)
 
 
 def _store_apart(env, ledger, groups, obsolete):
@@ -303,6 +313,8 @@ def _cut(ledger, group, ids):
 def _values(env, ledger, row):
     subscription_id, event_type, broken = row.group
     subscription = env["mcp.event.subscription"].browse(subscription_id)
+    if subscription.paused:
+        ledger.paused.add(subscription_id)
     slots = [ledger.slots[subscription.model_name, id_] for id_ in row.ids]
     event = {
         "id": payload.new_event_id(),
@@ -334,6 +346,8 @@ def _submit(registry, ledger):
     """The postcommit hook: the change is saved, nothing may raise any more."""
     try:
         subscription_ids = {row.group[0] for row in ledger.rows.values()}
-        registry["mcp.webhook.outbox"]._submit_after_commit(registry, subscription_ids)
+        registry["mcp.webhook.outbox"]._submit_after_commit(
+            registry, subscription_ids, ledger.paused & subscription_ids
+        )
     except Exception:
         _logger.exception("Submitting webhook events failed; the sweep will do it")

@@ -20,6 +20,7 @@ class Ledger:
     :ivar rows: `{delivery id: Row}`, this transaction's delivery rows
     :ivar homes: `{(subscription id, record id): delivery id}`
     :ivar newest: `{group: delivery id}`, the row that takes a group's next records
+    :ivar paused: ids of subscriptions that were found paused
     """
 
     def __init__(self):
@@ -28,6 +29,7 @@ class Ledger:
         self.rows = {}
         self.homes = {}
         self.newest = {}
+        self.paused = set()
         self._number = 0
         self._undo = []  # [(batch number, [(dict, key, old value)])]
 

@@ -16,6 +16,7 @@ from datetime import date, datetime
 
 from odoo import models
 from odoo.exceptions import AccessError
+from odoo.tools import SQL
 
 from .sidecar import compact
 
@@ -45,33 +46,52 @@ def reader(subscription):
     user = subscription.user_id.sudo()
     if not user:
         raise BrokenSubscription("internal", "The subscription has no user; choose one.")
-    if not user.active:
+    active, lang, tz = _habits(user)
+    if not active:
         raise BrokenSubscription(
             "internal",
             f"The user {user.name} is archived; choose another user for the subscription.",
         )
-    context = {
-        "lang": user.lang,
-        "tz": user.tz,
-        "allowed_company_ids": user.company_ids.ids,
-    }
+    companies = list(user._get_company_ids())
+    context = {"lang": lang, "tz": tz, "allowed_company_ids": companies}
     return subscription.env(user=user.id, su=False, context=context)
 
 
-def matching(subscription, records, readable=None):
+def _habits(user):
+    """`(active, language, time zone)`. Every matching write asks: the ORM would read
+    all of the user's and the partner's columns for these three."""
+    fields, partner_fields = user._fields, user.env["res.partner"]._fields
+    query = SQL(
+        """SELECT u.active, p.lang, p.tz
+             FROM res_users u JOIN res_partner p ON p.id = u.partner_id
+            WHERE u.id = %s""",
+        user.id,
+        to_flush=(
+            fields["active"],
+            fields["partner_id"],
+            partner_fields["lang"],
+            partner_fields["tz"],
+        ),
+    )
+    (habits,) = user.env.execute_query(query)
+    return habits
+
+
+def matching(subscription, records, asked=None):
     """The records that the subscription's user may read and its domain selects.
 
-    :param readable: a dict shared by several calls, so that equal questions about
-        rights are asked once
+    :param asked: a dict shared by several calls, so that equal questions about users
+        and their rights are asked once
     """
-    env = reader(subscription)
-    records = _of_company(subscription, records.with_env(env))
-    cache = {} if readable is None else readable
-    key = (env.uid, tuple(env.context["allowed_company_ids"]), records)
-    if key not in cache:
-        cache[key] = records._filtered_access("read")
+    asked = {} if asked is None else asked
+    user = subscription.user_id
+    if user not in asked:
+        asked[user] = reader(subscription)
+    records = _of_company(subscription, records.with_env(asked[user]))
+    if (user, records) not in asked:
+        asked[user, records] = records._filtered_access("read")
     try:
-        return cache[key].filtered_domain(parse_domain(subscription.domain))
+        return asked[user, records].filtered_domain(parse_domain(subscription.domain))
     except AccessError as error:
         raise BrokenSubscription(
             "internal",

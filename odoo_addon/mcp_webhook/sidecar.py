@@ -1,21 +1,27 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The sidecar's JSON-RPC, as Python calls. Knows nothing of Odoo.
 
-One :class:`Sidecar` is cheap and short-lived: make it, call it, drop it. Used as
-a context manager it keeps one connection for several calls; sockets are never
-shared between threads or forks.
+One :class:`Sidecar` is cheap: make it, call it, drop it. Connections outlive it: each
+process keeps a few, hands one to one thread at a time, and takes none through a fork.
 """
 
 import json
 import os
 import uuid
 
-import requests
+import urllib3
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, TimeoutError
 
 INLINE_TIMEOUT = (0.3, 1.0)  # (connect, read) seconds: somebody waits for a save
 PATIENT_TIMEOUT = (2.0, 10.0)  # a cron job, or an administrator pressing a button
 MAX_EVENTS = 1000  # the contract's limit for one `event.submit`
 MAX_REQUEST_BYTES = 15 * 1024 * 1024  # its limit is 16 MiB; the envelope needs a little
+KEPT = 4  # connections of one process to one sidecar, while nobody uses them
+# A second call would send a second time.
+ONCE = frozenset({"delivery.redeliver", "delivery.redeliver_many", "delivery.test"})
+
+_pools = {}  # CA file, or None for the system's -> urllib3.PoolManager
+os.register_at_fork(after_in_child=_pools.clear)
 
 
 class SidecarError(Exception):
@@ -59,15 +65,6 @@ class Sidecar:
         self._token = token
         self._database = database
         self._timeout = timeout
-        self._session = None
-
-    def __enter__(self):
-        self._session = self._new_session()
-        return self
-
-    def __exit__(self, *_exc):
-        self._session.close()
-        self._session = None
 
     # -- the methods of the contract, in its order -------------------------------
 
@@ -139,29 +136,29 @@ class Sidecar:
         call_id = str(uuid.uuid4())
         body = {"jsonrpc": "2.0", "id": call_id, "method": method}
         body["params"] = params or {}
-        response = self._post(compact(body).encode(), timeout or self._timeout)
+        text = compact(body).encode()
+        try:
+            response = self._post(text, timeout or self._timeout, method)
+        except (HTTPError, ValueError) as error:
+            raise SidecarUnreachable(_trouble(error)) from error
         return self._result(response, call_id)
 
-    def _post(self, body, timeout):
-        session = self._session or self._new_session()
+    def _post(self, body, timeout, method):
+        options = {
+            "body": body,
+            "headers": self._headers(),
+            "timeout": urllib3.Timeout(connect=timeout[0], read=timeout[1]),
+            "retries": False,
+            "redirect": False,
+        }
+        if method in ONCE:
+            with _new_pool() as fresh:
+                return fresh.request("POST", self._url, **options)
         try:
-            return session.post(
-                self._url,
-                data=body,
-                headers=self._headers(),
-                timeout=timeout,
-                allow_redirects=False,
-            )
-        except requests.Timeout as error:
-            raise SidecarUnreachable("The sidecar did not answer in time.") from error
-        except (requests.RequestException, ValueError) as error:
-            # requests' own text holds the address: name the class of trouble only
-            raise SidecarUnreachable(
-                f"The sidecar cannot be reached ({type(error).__name__})."
-            ) from error
-        finally:
-            if session is not self._session:
-                session.close()
+            return _kept_pool().request("POST", self._url, **options)
+        except ProtocolError:
+            # the sidecar closed a kept connection in the moment we took it up
+            return _kept_pool().request("POST", self._url, **options)
 
     def _headers(self):
         headers = {
@@ -173,16 +170,8 @@ class Sidecar:
         return headers
 
     @staticmethod
-    def _new_session():
-        session = requests.Session()
-        # no .netrc (it would replace our token) and no proxy towards the sidecar
-        session.trust_env = False
-        session.verify = os.environ.get("REQUESTS_CA_BUNDLE") or True
-        return session
-
-    @staticmethod
     def _result(response, call_id):
-        status = response.status_code
+        status = response.status
         if status == 401:
             raise SidecarUnreachable("The sidecar refuses the token (HTTP 401).")
         if status == 403:
@@ -191,7 +180,7 @@ class Sidecar:
                 "add it to allowed_hosts in its configuration."
             )
         try:
-            answer = response.json()
+            answer = json.loads(response.data)
         except ValueError:
             answer = None
         if not isinstance(answer, dict) or not ("result" in answer or "error" in answer):
@@ -203,6 +192,28 @@ class Sidecar:
         if status >= 300 or answer.get("id") != call_id:
             raise SidecarUnreachable(f"The sidecar's answer is unusable (HTTP {status}).")
         return answer["result"]
+
+
+def _trouble(error):
+    """In words. The library's own text holds the address: it stays out."""
+    # a refused connection is a kind of timeout to urllib3 1.26
+    if isinstance(error, TimeoutError) and not isinstance(error, NewConnectionError):
+        return "The sidecar did not answer in time."
+    return f"The sidecar cannot be reached ({type(error).__name__})."
+
+
+def _kept_pool():
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
+    pool = _pools.get(bundle)
+    if pool is None:
+        pool = _pools.setdefault(bundle, _new_pool())
+    return pool
+
+
+def _new_pool():
+    """urllib3 alone asks neither .netrc, which would replace our token, nor a proxy."""
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or None
+    return urllib3.PoolManager(maxsize=KEPT, cert_reqs="CERT_REQUIRED", ca_certs=bundle)
 
 
 def compact(value):

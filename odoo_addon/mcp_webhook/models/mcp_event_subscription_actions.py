@@ -153,10 +153,10 @@ class McpEventSubscription(models.Model):
         event = self._sample_event()
         access = self.env["mcp.webhook.sidecar"].sudo()
         try:
-            with access._client(PATIENT_TIMEOUT) as client:
-                access._introduce(client)
-                self._bring_up_to_date(client)
-                client.test(self.uuid, event)
+            client = access._client(PATIENT_TIMEOUT)
+            access._introduce(client)
+            self._bring_up_to_date(client)
+            client.test(self.uuid, event)
             self._note_test(event)
         except SidecarUnreachable as error:
             raise UserError(

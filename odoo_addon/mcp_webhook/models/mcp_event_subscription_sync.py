@@ -129,8 +129,8 @@ class McpEventSubscription(models.Model):
         :raise SidecarUnreachable, SidecarError: the rest stays pending
         """
         if self._pending_sync() or self.env["mcp.webhook.tombstone"].search([], limit=1):
-            with self.env["mcp.webhook.sidecar"]._client() as client:
-                self._push_pending(client)
+            client = self.env["mcp.webhook.sidecar"]._client()
+            self._push_pending(client)
 
     @api.model
     def _sync_all(self):
@@ -138,8 +138,8 @@ class McpEventSubscription(models.Model):
 
         :raise SidecarUnreachable, SidecarError: nothing is known to have changed
         """
-        with self.env["mcp.webhook.sidecar"]._client() as client:
-            self._push_all(client)
+        client = self.env["mcp.webhook.sidecar"]._client()
+        self._push_all(client)
 
     @api.model
     def _pending_sync(self):

@@ -194,9 +194,8 @@ class McpWebhookDelivery(models.Model):
     @api.model
     def _announce_paused(self, subscription_ids):
         """No outcome will soon tell open screens of what a pause holds back."""
-        subscriptions = self.env["mcp.event.subscription"].browse(subscription_ids)
-        paused = subscriptions.exists().filtered("paused")
-        if paused:
+        if subscription_ids:
+            paused = self.env["mcp.event.subscription"].browse(subscription_ids)
             self._send_to_managers(self.browse(), paused)
 
     def _send_to_managers(self, rows, subscriptions):

@@ -95,16 +95,16 @@ class McpWebhookMirror(models.Model):
     def _read_page(self, again):
         row = self._row()
         access = self.env["mcp.webhook.sidecar"]
-        with access._client() as client:
-            met = access._introduce(client, again=again)
-            if met and met["log_id"] != row.log_id:
-                row._adopt(met["log_id"])
-            try:
-                answer = self._changes(client, row)
-            except SidecarError as error:
-                if error.kind == "fenced":
-                    access._forget_introduction()
-                raise
+        client = access._client()
+        met = access._introduce(client, again=again)
+        if met and met["log_id"] != row.log_id:
+            row._adopt(met["log_id"])
+        try:
+            answer = self._changes(client, row)
+        except SidecarError as error:
+            if error.kind == "fenced":
+                access._forget_introduction()
+            raise
         if answer["attempts"]:
             Delivery = self.env["mcp.webhook.delivery"]
             Delivery._mirror_badges(Delivery._mirror_attempts(answer["attempts"]))

@@ -64,7 +64,7 @@ class McpWebhookOutbox(models.Model):
     _delivery_uniq = models.Constraint("unique(delivery_id)")
 
     @classmethod
-    def _submit_after_commit(cls, registry, subscription_ids):
+    def _submit_after_commit(cls, registry, subscription_ids, paused_ids):
         """All that waits for these subscriptions, oldest first, if it can be quick."""
         with own_environment(registry) as env:
             access = env["mcp.webhook.sidecar"]
@@ -81,7 +81,7 @@ class McpWebhookOutbox(models.Model):
             except (SidecarUnreachable, SidecarError) as error:
                 _logger.info("Webhook events wait for the sweep: %s", error)
                 return
-            env["mcp.webhook.delivery"]._announce_paused(subscription_ids)
+            env["mcp.webhook.delivery"]._announce_paused(paused_ids)
         # A curable refusal stays in the outbox: the sweep syncs first, then decides.
         cls._settle(registry, results, CURABLE, lock_seconds=1)
 
@@ -161,10 +161,13 @@ class McpWebhookOutbox(models.Model):
 
     @classmethod
     def _forget(cls, registry, delivery_ids):
+        """Nobody waits for the disk here: rows that a crash brings back are submitted
+        again, and the sidecar knows them."""
         in_own_transaction(
             registry,
             lambda env: env.cr.execute(
-                "DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)",
+                """SET LOCAL synchronous_commit TO off;
+                   DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)""",
                 [delivery_ids],
                 log_exceptions=False,
             ),

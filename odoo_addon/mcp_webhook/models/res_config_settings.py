@@ -134,9 +134,9 @@ class ResConfigSettings(models.TransientModel):
         self.check_access("write")
         access = self.env["mcp.webhook.sidecar"].sudo()
         try:
-            with access._client(PATIENT_TIMEOUT) as client:
-                access._introduce(client, take_over=take_over, again=True)
-                info = client.info()
+            client = access._client(PATIENT_TIMEOUT)
+            access._introduce(client, take_over=take_over, again=True)
+            info = client.info()
         except SidecarUnreachable as error:
             raise UserError(
                 self.env._(

@@ -114,7 +114,7 @@ class McpWebhookSidecar(models.AbstractModel):
 
     @api.model
     def _try(self, work, timeout=PATIENT_TIMEOUT):
-        """Run `work(client)` through the breaker, with one connection.
+        """Run `work(client)` through the breaker.
 
         :return: what `work` returns
         :raise SidecarError: it answered with an error (the breaker stays closed)
@@ -123,8 +123,8 @@ class McpWebhookSidecar(models.AbstractModel):
         if self._is_open():
             raise SidecarUnreachable("The sidecar did not answer a moment ago.")
         try:
-            with self._client(timeout) as client:
-                result = work(client)
+            client = self._client(timeout)
+            result = work(client)
         except SidecarUnreachable:
             self._note_failure()
             raise

@@ -1,16 +1,41 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The client over real HTTP, against a small server in this process."""
 
+import contextlib
 import json
+import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from odoo.tests import BaseCase, TransactionCase, tagged
-from odoo.tests.common import _super_send
 
+from .. import sidecar
 from ..models import sidecar_access
 from ..sidecar import Sidecar, SidecarError, SidecarUnreachable, batches
+
+
+class Server(ThreadingHTTPServer):
+    """Knows its connections; `script(body)` answers `(status, answer)`, or None to
+    break off."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen = []
+        self.connections = []
+
+    def get_request(self):
+        connection, address = super().get_request()
+        self.connections.append(connection)
+        return connection, address
+
+    def close_connections(self):
+        for connection in self.connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -19,7 +44,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.seen.append((self.headers, body))
-        status, answer = self.server.script(body)
+        answer = self.server.script(body)
+        if answer is None:
+            self.close_connection = True
+            return
+        status, answer = answer
         text = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(text)))
@@ -35,15 +64,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @tagged("post_install", "-at_install")
 class TestClient(BaseCase):
-    @classmethod
-    def _request_handler(cls, s, r, /, **kw):
-        """Loopback as it is: Odoo's own guard cannot compare (connect, read)."""
-        return _super_send(s, r, **kw)
-
     def setUp(self):
         super().setUp()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.seen = []
+        self.server = Server()
         self.server.script = lambda body: (200, {"id": body["id"], "result": {}})
         thread = threading.Thread(
             target=self.server.serve_forever, args=(0.01,), daemon=True
@@ -51,6 +74,7 @@ class TestClient(BaseCase):
         thread.start()
         self.addCleanup(thread.join)
         self.addCleanup(self.server.server_close)
+        self.addCleanup(self.server.close_connections)
         self.addCleanup(self.server.shutdown)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.client = Sidecar(self.url, "the-token", ("some-uuid", "somedb"))
@@ -129,18 +153,44 @@ class TestClient(BaseCase):
     def test_hanging_sidecar_is_left_in_time(self):
         over = threading.Event()
         self.addCleanup(over.set)
-        self.server.script = lambda _body: (200, b"") if over.wait(10) else None
+        self.server.script = lambda _body: over.wait(10) and (200, b"")
         self.client = Sidecar(self.url, "the-token", timeout=(1, 0.05))
         self.assertIn("in time", self.refusal(SidecarUnreachable).reason)
 
-    def test_one_connection_serves_a_batch(self):
+    def test_connection_is_kept_from_call_to_call(self):
         self.answer(result={})
-        with self.client as client:
-            client.info()
-            session = client._session
-            client.info()
-            self.assertIs(client._session, session)
-        self.assertIsNone(self.client._session)
+        for _call in range(3):
+            Sidecar(self.url, "the-token").info()
+        self.assertEqual(len(self.server.connections), 1)
+
+    def test_connection_that_the_sidecar_closed_is_not_used(self):
+        self.answer(result={})
+        self.client.info()
+        self.server.close_connections()
+        self.client.info()
+        self.assertEqual(len(self.server.seen), 2)
+
+    def test_connection_that_breaks_in_use_is_made_again_once(self):
+        self.server.script = lambda _body: None
+        self.refusal(SidecarUnreachable, "event.submit")
+        self.assertEqual(len(self.server.seen), 2)
+
+    def test_call_that_sends_is_never_made_twice(self):
+        self.server.script = lambda _body: None
+        for method in ("delivery.redeliver", "delivery.redeliver_many", "delivery.test"):
+            self.server.seen.clear()
+            self.refusal(SidecarUnreachable, method)
+            self.assertEqual(len(self.server.seen), 1)
+
+    def test_child_process_takes_no_connection_along(self):
+        self.answer(result={})
+        self.client.info()
+        child = os.fork()
+        if not child:
+            os._exit(len(sidecar._pools))
+        _pid, status = os.waitpid(child, 0)
+        self.assertEqual(os.waitstatus_to_exitcode(status), 0)
+        self.assertEqual(len(sidecar._pools), 1)
 
     def test_batches_respect_count_and_bytes(self):
         def cut(sizes):

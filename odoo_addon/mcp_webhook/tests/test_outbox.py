@@ -29,6 +29,18 @@ class TestSubmission(WebhookCase):
         row.invalidate_recordset()
         self.assertEqual((row.status, row.stage), ("pending", "sidecar"))
 
+    def test_new_row_is_seen_by_whoever_looked_before(self):
+        subscription = self.subscribe()
+        self.assertEqual(
+            (subscription.delivery_ids.ids, subscription.pending_count), ([], 0)
+        )
+        self.Partner.create({"name": "A"})
+        self.env.cr.flush()
+        self.assertEqual(len(subscription.delivery_ids), 1)
+        self.assertEqual(
+            (subscription.pending_count, subscription.delivery_count), (1, 1)
+        )
+
     def test_submitted_event_is_the_contracts(self):
         self.subscribe(enrich_fields="name")
         partner = self.Partner.create({"name": "A"})

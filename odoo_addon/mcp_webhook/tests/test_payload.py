@@ -271,6 +271,25 @@ class TestQueryBudget(WebhookCase):
         self.subscribe("res.country")
         self.assertEqual(self.queries_of_a_save(partner), bare)
 
+    def statements_of_a_transaction(self, partner):
+        """Of a write and its decision, as a new transaction makes them; the second of
+        two, for the caches outlive transactions."""
+        for name in ("warm", "measured"):
+            self.commit()
+            self.env.invalidate_all()
+            before = self.env.cr.sql_log_count
+            partner.write({"name": name})
+            self.env.cr.flush()
+        return self.env.cr.sql_log_count - before
+
+    def test_matching_write_adds_nine_statements(self):
+        """The ledger's number, what exists, the subscription, its user, the insertion,
+        and two savepoints around them."""
+        partner = self.Partner.create({"name": "A"})
+        bare = self.statements_of_a_transaction(partner)
+        self.subscribe(event_type="write")
+        self.assertEqual(self.statements_of_a_transaction(partner) - bare, 9)
+
     def test_cost_does_not_grow_with_subscriptions_that_do_not_match(self):
         partner = self.Partner.create({"name": "A"})
         self.commit()

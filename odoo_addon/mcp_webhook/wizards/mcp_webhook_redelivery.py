@@ -52,11 +52,11 @@ class McpWebhookRedelivery(models.TransientModel):
         since = self.since.replace(tzinfo=timezone.utc).isoformat(timespec="milliseconds")
         access = self.env["mcp.webhook.sidecar"].sudo()
         try:
-            with access._client() as client:
-                access._introduce(client)
-                answer = client.redeliver_many(
-                    self.subscription_id.uuid, since.replace("+00:00", "Z"), dry_run
-                )
+            client = access._client()
+            access._introduce(client)
+            answer = client.redeliver_many(
+                self.subscription_id.uuid, since.replace("+00:00", "Z"), dry_run
+            )
         except SidecarUnreachable as error:
             raise UserError(
                 self.env._("The sidecar does not answer. %(reason)s", reason=error.reason)
