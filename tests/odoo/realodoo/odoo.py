@@ -16,16 +16,20 @@ TEMPLATE = "template_apps"
 
 
 class Site:
-    """One PostgreSQL and the databases of one run. Use as a context manager: it cleans up after itself."""
+    """One PostgreSQL and the databases of one run. Use as a context manager: it cleans up after itself.
 
-    def __init__(self):
+    ``durable``: PostgreSQL's commits wait for the disk, for measurements.
+    """
+
+    def __init__(self, durable=False):
+        self.durable = durable
         self.root, self.python, self.node_modules = fetch.everything()
         self.golden = self._golden()
         self.folder = self.cluster = None
         self.servers = []
 
     def __enter__(self):
-        self.folder, self.cluster = postgres.copy_of(self.golden / "pg")
+        self.folder, self.cluster = postgres.copy_of(self.golden / "pg", self.durable)
         return self
 
     def __exit__(self, *_):

@@ -10,10 +10,9 @@ from . import cache, fetch
 from .cache import run
 
 # Shared memory in its own folder: /dev/shm is everybody's, and in some containers nobody's.
-SETTINGS = (
-    "-c fsync=off -c full_page_writes=off -c synchronous_commit=off -c listen_addresses=127.0.0.1"
-    " -c dynamic_shared_memory_type=mmap"
-)
+SETTINGS = "-c listen_addresses=127.0.0.1 -c dynamic_shared_memory_type=mmap"
+# For tests alone: a run's data does not outlive it.
+HASTY = "-c fsync=off -c full_page_writes=off -c synchronous_commit=off"
 
 
 def free_port():
@@ -34,16 +33,20 @@ def _give(path):
 
 
 class Cluster:
-    """A running cluster on a free port; everybody on loopback is its superuser ``odoo``."""
+    """A running cluster on a free port; everybody on loopback is its superuser ``odoo``.
 
-    def __init__(self, data):
+    ``durable``: a commit waits for the disk, as it does where it matters.
+    """
+
+    def __init__(self, data, durable=False):
         self.data = Path(data)
+        self.settings = SETTINGS if durable else f"{SETTINGS} {HASTY}"
         self.port = free_port()
         self.bin = fetch.postgres_bin()
 
     def start(self):
         """Starts it and waits until it answers."""
-        options = f"-p {self.port} -k {self.data} {SETTINGS}"
+        options = f"-p {self.port} -k {self.data} {self.settings}"
         log = self.data / "server.log"
         self._control("-w", "-l", log, "-o", options, "start")
         return self
@@ -81,9 +84,9 @@ def new_cluster(data):
     return Cluster(data)
 
 
-def copy_of(golden):
+def copy_of(golden, durable=False):
     """A started private copy of a stopped cluster, in a folder of its own that the caller removes."""
     folder = Path(tempfile.mkdtemp(prefix="run-", dir=cache.scratch()))
     folder.chmod(0o755)
     run(["cp", "-a", "--reflink=auto", golden, folder / "pg"])
-    return folder, Cluster(folder / "pg").start()
+    return folder, Cluster(folder / "pg", durable).start()
