@@ -6,14 +6,14 @@ use serde_json::{Value, json};
 use webhook_model::Millis;
 
 use super::{
-    Answer, Service,
+    Answer, Params, Service,
     error::{Kind, RpcError},
     fields::{self, Fields},
 };
 use crate::{health, metrics, token::Rotation};
 
 /// `admin.status`: everything that tells how the sidecar is.
-pub async fn status(service: &Service, params: Option<&str>) -> Answer {
+pub async fn status(service: &Service, params: Params<'_>) -> Answer {
     Fields::parse(params)?.finish()?;
     let states = metrics::backlog_by_state(service).unwrap_or_default();
     let backlog: BTreeMap<&str, Value> = states
@@ -52,7 +52,7 @@ pub async fn status(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `admin.reload`: as SIGHUP.
-pub async fn reload(service: &Service, params: Option<&str>) -> Answer {
+pub async fn reload(service: &Service, params: Params<'_>) -> Answer {
     Fields::parse(params)?.finish()?;
     let done = service.live.reload().map_err(|error| failed(&error))?;
     tracing::info!("reloaded: {done}");
@@ -60,7 +60,7 @@ pub async fn reload(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `admin.rotate_token`: a new token for the addon beside the old one; with `finish`, the old one's end instead.
-pub async fn rotate_token(service: &Service, params: Option<&str>) -> Answer {
+pub async fn rotate_token(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let finish = fields.optional("finish", "true or false", Value::as_bool)?.unwrap_or(false);
     fields.finish()?;
@@ -71,7 +71,7 @@ pub async fn rotate_token(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `admin.verify`: the whole check of the log, while it is in use.
-pub async fn verify(service: &Service, params: Option<&str>) -> Answer {
+pub async fn verify(service: &Service, params: Params<'_>) -> Answer {
     Fields::parse(params)?.finish()?;
     let log = service.log.clone();
     let look = move || log.read(|snapshot| Ok((snapshot.check()?, snapshot.size()?)));
@@ -82,7 +82,7 @@ pub async fn verify(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `admin.backup`: a copy of the log in a new file of the sidecar's machine, while it is in use.
-pub async fn backup(service: &Service, params: Option<&str>) -> Answer {
+pub async fn backup(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let file = PathBuf::from(fields.required("file", "a path", fields::string)?);
     fields.finish()?;
@@ -99,7 +99,7 @@ pub async fn backup(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `admin.compact`: gives free pages back to the file system. Intake and sending wait meanwhile.
-pub async fn compact(service: &Service, params: Option<&str>) -> Answer {
+pub async fn compact(service: &Service, params: Params<'_>) -> Answer {
     Fields::parse(params)?.finish()?;
     let length = || std::fs::metadata(service.data.store()).map(|found| found.len()).ok();
     let before = length();

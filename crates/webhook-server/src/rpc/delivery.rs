@@ -7,7 +7,7 @@ use webhook_model::{
 };
 
 use super::{
-    Answer, Caller, Service,
+    Answer, Caller, Params, Service,
     error::{Kind, RpcError},
     fields::{self, Fields},
     wire::{self, Sample, WireAttempt},
@@ -49,7 +49,7 @@ fn subscription_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
 }
 
 /// `delivery.get`
-pub async fn get(service: &Service, params: Option<&str>) -> Answer {
+pub async fn get(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = event_id(&mut fields)?;
     fields.finish()?;
@@ -61,7 +61,7 @@ pub async fn get(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `delivery.list`
-pub async fn list(service: &Service, params: Option<&str>) -> Answer {
+pub async fn list(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let subscription_id = match fields.take("subscription_id") {
         None | Some(Value::Null) => None,
@@ -99,7 +99,7 @@ fn read_place(value: &Value) -> Option<(u64, u32)> {
 }
 
 /// `delivery.changes`
-pub async fn changes(service: &Service, caller: &Caller, params: Option<&str>) -> Answer {
+pub async fn changes(service: &Service, caller: &Caller, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let after = fields.required("after", "a cursor, \"\" for the beginning", fields::string)?;
     let limit = super::limit(&mut fields)?;
@@ -123,7 +123,7 @@ pub async fn changes(service: &Service, caller: &Caller, params: Option<&str>) -
 }
 
 /// `delivery.redeliver`
-pub async fn redeliver(service: &Service, params: Option<&str>) -> Answer {
+pub async fn redeliver(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = event_id(&mut fields)?;
     fields.finish()?;
@@ -141,7 +141,7 @@ pub async fn redeliver(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `delivery.redeliver_many`
-pub async fn redeliver_many(service: &Service, params: Option<&str>) -> Answer {
+pub async fn redeliver_many(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let owner = subscription_id(&mut fields)?;
     let since = fields.required("since", "an RFC 3339 time such as 2026-11-23T10:15:00Z", |value| {
@@ -172,7 +172,7 @@ pub async fn redeliver_many(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `delivery.test`
-pub async fn test(service: &Service, params: Option<&str>) -> Answer {
+pub async fn test(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let owner = subscription_id(&mut fields)?;
     let event = fields.take("event").unwrap_or_else(|| json!({}));

@@ -7,7 +7,7 @@ use serde_json::{Value, json, value::RawValue};
 use webhook_log::{Acceptance, Submission};
 use webhook_model::{Invalid, InvalidKind, json as strict, limits};
 
-use super::{Answer, Service, error::RpcError, wire};
+use super::{Answer, Params, Service, error::RpcError, wire};
 
 /// So many ids of a call are logged.
 const LOGGED_IDS: usize = 10;
@@ -20,10 +20,9 @@ struct Submit<'a> {
 }
 
 /// `event.submit`
-pub async fn submit(service: &Service, params: Option<&str>) -> Answer {
+pub async fn submit(service: &Service, params: Params<'_>) -> Answer {
     let started = Instant::now();
-    let call: Submit<'_> =
-        serde_json::from_str(params.unwrap_or("{}")).map_err(|e| RpcError::malformed(&e))?;
+    let call: Submit<'_> = serde_json::from_str(params.text).map_err(|e| RpcError::malformed(&e))?;
     if call.events.is_empty() || call.events.len() > limits::EVENTS_PER_CALL {
         let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, call.events.len());
         return Err(Invalid::new(InvalidKind::LimitExceeded, "events", message).into());

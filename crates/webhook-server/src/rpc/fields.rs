@@ -3,28 +3,39 @@
 use serde_json::{Map, Value};
 use webhook_model::{Invalid, json};
 
-use super::error::RpcError;
+use super::{error::RpcError, methods::Method, schema};
+
+/// What a call hands in.
+#[derive(Debug, Clone, Copy)]
+pub struct Params<'a> {
+    /// The parameters as JSON text; absent ones are an empty object.
+    pub text: &'a str,
+    /// The method that is called, as the table has it.
+    pub method: &'static Method,
+}
 
 /// The fields of an object that were not read yet.
 #[derive(Debug)]
 pub struct Fields {
     map: Map<String, Value>,
     prefix: &'static str,
+    /// What may be read, as [`schema`] writes it.
+    described: &'static str,
 }
 
 impl Fields {
-    /// Parameters by name, as JSON text. Absent parameters are an empty object.
-    pub fn parse(text: Option<&str>) -> Result<Self, RpcError> {
-        match json::parse(text.unwrap_or("{}")).map_err(|error| RpcError::malformed(&error))? {
-            Value::Object(map) => Ok(Self { map, prefix: "" }),
+    /// Parameters by name.
+    pub fn parse(params: Params<'_>) -> Result<Self, RpcError> {
+        match json::parse(params.text).map_err(|error| RpcError::malformed(&error))? {
+            Value::Object(map) => Ok(Self { map, prefix: "", described: params.method.params }),
             _ => Err(Invalid::params("params", "expected an object: parameters are given by name").into()),
         }
     }
 
     /// The fields of an object inside the parameters.
-    pub fn of(value: Value, prefix: &'static str) -> Result<Self, Invalid> {
+    pub fn of(value: Value, prefix: &'static str, described: &'static str) -> Result<Self, Invalid> {
         match value {
-            Value::Object(map) => Ok(Self { map, prefix }),
+            Value::Object(map) => Ok(Self { map, prefix, described }),
             _ => Err(Invalid::params(prefix, "expected an object")),
         }
     }
@@ -35,6 +46,10 @@ impl Fields {
 
     /// A field as it is; `None` when it is absent.
     pub fn take(&mut self, field: &str) -> Option<Value> {
+        debug_assert!(
+            schema::fields(self.described).any(|(name, ..)| name == field),
+            "{field} is not described"
+        );
         self.map.shift_remove(field)
     }
 

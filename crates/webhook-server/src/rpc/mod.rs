@@ -1,4 +1,4 @@
-//! The JSON-RPC methods: one table of names, one file per namespace.
+//! The JSON-RPC methods: one table of them ([`methods`]), one file per namespace.
 //!
 //! Wire shapes are mapped by hand to the model. Every method takes parameters by name and refuses what it does not know.
 
@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod error;
 pub mod event;
 pub mod fields;
+pub mod methods;
 pub mod middleware;
 pub mod openrpc;
 pub mod schema;
@@ -36,7 +37,11 @@ use webhook_dispatch::{Clock, Counters, SystemClock};
 use webhook_log::Log;
 use webhook_model::{EventId, Invalid, Millis, limits};
 
-use self::{error::RpcError, fields::Fields};
+use self::{
+    error::RpcError,
+    fields::{Fields, Params},
+    methods::{Access, METHODS},
+};
 use crate::{files::DataDir, live::Live};
 
 /// What a method answers.
@@ -150,53 +155,10 @@ pub struct Caller {
     pub database: Option<String>,
 }
 
-/// Who may call a method.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Access {
-    /// Whoever has a token.
-    Open,
-    /// Those that speak for the attached database, and the administration.
-    Fenced,
-    /// The administration alone; to others the method does not exist.
-    Admin,
-}
-
-/// Every method, and who may call it. `rpc.discover` describes the same names (a test holds them together).
-const METHODS: &[(&str, Access)] = &[
-    ("subscription.create", Access::Fenced),
-    ("subscription.get", Access::Open),
-    ("subscription.list", Access::Open),
-    ("subscription.update", Access::Fenced),
-    ("subscription.delete", Access::Fenced),
-    ("subscription.sync", Access::Fenced),
-    ("event.submit", Access::Fenced),
-    ("delivery.get", Access::Open),
-    ("delivery.list", Access::Open),
-    ("delivery.changes", Access::Open),
-    ("delivery.redeliver", Access::Fenced),
-    ("delivery.redeliver_many", Access::Fenced),
-    ("delivery.test", Access::Fenced),
-    ("template.preview", Access::Open),
-    ("system.attach", Access::Open),
-    ("system.info", Access::Open),
-    ("rpc.discover", Access::Open),
-    ("admin.status", Access::Admin),
-    ("admin.reload", Access::Admin),
-    ("admin.rotate_token", Access::Admin),
-    ("admin.verify", Access::Admin),
-    ("admin.backup", Access::Admin),
-    ("admin.compact", Access::Admin),
-];
-
 type Called<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-fn call<'a>(
-    method: &'static str,
-    service: &'a Service,
-    caller: &'a Caller,
-    params: Option<&'a str>,
-) -> Called<'a> {
-    match method {
+fn call<'a>(service: &'a Service, caller: &'a Caller, params: Params<'a>) -> Called<'a> {
+    match params.method.name {
         "subscription.create" => Box::pin(subscription::create(service, params)),
         "subscription.get" => Box::pin(subscription::get(service, params)),
         "subscription.list" => Box::pin(subscription::list(service, params)),
@@ -229,23 +191,35 @@ fn call<'a>(
 /// Never: the names in the table are distinct.
 pub fn module(service: Arc<Service>) -> RpcModule<Arc<Service>> {
     let mut module = RpcModule::from_arc(Arc::new(service));
-    for (method, access) in METHODS {
+    for method in METHODS {
         let registered =
-            module.register_async_method(method, move |params, service, extensions| async move {
+            module.register_async_method(method.name, move |params, service, extensions| async move {
                 let nobody = Caller { is_admin: false, database: None };
                 let caller = extensions.get::<Caller>().unwrap_or(&nobody);
-                match access {
+                match method.access {
                     Access::Admin if !caller.is_admin => return Err(ErrorCode::MethodNotFound.into()),
                     Access::Fenced if !caller.is_admin => {
                         system::check_fence(&service, caller.database.as_deref())?;
                     }
                     _ => {}
                 }
-                call(method, &service, caller, params.as_str()).await.map_err(ErrorObjectOwned::from)
+                let params = Params { text: params.as_str().unwrap_or("{}"), method };
+                let answer = call(&service, caller, params).await?;
+                #[cfg(debug_assertions)]
+                is_as_described(method, &answer);
+                Ok::<Json, ErrorObjectOwned>(answer)
             });
         registered.expect("method names are distinct");
     }
     module
+}
+
+/// Every test checks every answer.
+#[cfg(debug_assertions)]
+fn is_as_described(method: &methods::Method, answer: &Json) {
+    let answer = serde_json::to_value(answer).expect("it is JSON");
+    let violation = schema::violation(&schema::schema(method.result), &answer, &schema::components(), "");
+    assert_eq!(violation, None, "the answer of {}", method.name);
 }
 
 /// The parameter `limit` of lists: 1 to 1000, larger is clamped.

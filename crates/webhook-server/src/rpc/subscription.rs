@@ -12,10 +12,10 @@ use webhook_model::{
 };
 
 use super::{
-    Answer, Service,
+    Answer, Params, Service,
     error::{Kind, RpcError},
     fields::{self, Fields},
-    wire,
+    schema, wire,
 };
 
 /// A field of which absence means something else than null.
@@ -200,7 +200,7 @@ fn required_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
 }
 
 /// `subscription.create`
-pub async fn create(service: &Service, params: Option<&str>) -> Answer {
+pub async fn create(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
     let change = Change::read(&mut fields, &service.live.url_policy())?;
@@ -218,7 +218,7 @@ pub async fn create(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `subscription.get`
-pub async fn get(service: &Service, params: Option<&str>) -> Answer {
+pub async fn get(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
     fields.finish()?;
@@ -227,7 +227,7 @@ pub async fn get(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `subscription.list`
-pub async fn list(service: &Service, params: Option<&str>) -> Answer {
+pub async fn list(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let after = match fields.take("after") {
         None | Some(Value::Null) => None,
@@ -253,7 +253,7 @@ pub async fn list(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `subscription.update`
-pub async fn update(service: &Service, params: Option<&str>) -> Answer {
+pub async fn update(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
     let change = Change::read(&mut fields, &service.live.url_policy())?;
@@ -267,7 +267,7 @@ pub async fn update(service: &Service, params: Option<&str>) -> Answer {
 }
 
 /// `subscription.delete`
-pub async fn delete(service: &Service, params: Option<&str>) -> Answer {
+pub async fn delete(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = required_id(&mut fields)?;
     fields.finish()?;
@@ -286,8 +286,8 @@ struct Sync<'a> {
 type Entry = Result<(SubscriptionId, Change), (Option<SubscriptionId>, RpcError)>;
 
 /// `subscription.sync`
-pub async fn sync(service: &Service, params: Option<&str>) -> Answer {
-    let call: Sync<'_> = serde_json::from_str(params.unwrap_or("{}")).map_err(|e| RpcError::malformed(&e))?;
+pub async fn sync(service: &Service, params: Params<'_>) -> Answer {
+    let call: Sync<'_> = serde_json::from_str(params.text).map_err(|e| RpcError::malformed(&e))?;
     let mut seen = BTreeSet::new();
     let entries: Vec<Entry> = call
         .subscriptions
@@ -309,7 +309,7 @@ fn read_entry(text: &str, policy: &UrlPolicy, seen: &mut BTreeSet<SubscriptionId
     let known = serde_json::from_str(text).ok().and_then(|named: Named<'_>| named.id.parse().ok());
     let mut read = || -> Result<(SubscriptionId, Change), RpcError> {
         let value = strict::parse(text).map_err(|error| RpcError::malformed(&error))?;
-        let mut fields = Fields::of(value, "")?;
+        let mut fields = Fields::of(value, "", schema::NEW_SUBSCRIPTION)?;
         let id = required_id(&mut fields)?;
         if !seen.insert(id) {
             return Err(RpcError::new(Kind::Conflict, "id: two entries have this id"));

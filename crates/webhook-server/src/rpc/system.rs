@@ -6,7 +6,7 @@ use webhook_log::{Attachment, Database};
 use webhook_model::{Invalid, limits};
 
 use super::{
-    Answer, Service,
+    Answer, Params, Service,
     error::{Kind, RpcError},
     fields::{self, Fields},
 };
@@ -15,7 +15,7 @@ use super::{
 pub const WAKE_PATH: &str = "/mcp_webhook/wake";
 
 /// `system.attach`
-pub async fn attach(service: &Service, params: Option<&str>) -> Answer {
+pub async fn attach(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let name = |value: &Value| {
         value.as_str().filter(|text| (1..=limits::NAME_BYTES).contains(&text.len())).map(str::to_owned)
@@ -74,7 +74,7 @@ fn fenced(service: &Service) -> RpcError {
 }
 
 /// `system.info`
-pub async fn info(service: &Service, params: Option<&str>) -> Answer {
+pub async fn info(service: &Service, params: Params<'_>) -> Answer {
     Fields::parse(params)?.finish()?;
     let pending = service.log.read(webhook_log::Snapshot::pending)?;
     Ok(json!({

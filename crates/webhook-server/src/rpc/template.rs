@@ -8,14 +8,14 @@ use webhook_dispatch::{
 use webhook_model::{Dialect, EventId, EventKind, Failure, Invalid, InvalidKind, limits};
 
 use super::{
-    Answer, Service,
+    Answer, Params, Service,
     error::RpcError,
     fields::Fields,
     wire::{self, Sample},
 };
 
 /// `template.preview`
-pub async fn preview(service: &Service, params: Option<&str>) -> Answer {
+pub async fn preview(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let template = fields.required("payload_template", "a JSON value", |value| Some(value.clone()))?;
     let event = fields.take("event").unwrap_or_else(|| json!({}));

@@ -7,7 +7,10 @@ use webhook_model::{
     Attempt, Event, EventId, EventKind, Invalid, InvalidKind, Millis, Subscription, SubscriptionId, limits,
 };
 
-use super::fields::{self, Fields};
+use super::{
+    fields::{self, Fields},
+    schema,
+};
 
 /// An attempt, as the contract's section 3 has it.
 #[derive(Debug, Serialize)]
@@ -120,16 +123,22 @@ pub struct Sample {
     pub now: Millis,
 }
 
+impl Sample {
+    fn owner(&self) -> SubscriptionId {
+        self.subscription_id.unwrap_or(SubscriptionId::from_u128(0))
+    }
+}
+
 /// Reads an event. With a sample, absent fields come from it; without one, only `user_id` and `records` may be absent.
 pub fn event(value: Value, sample: Option<Sample>) -> Result<ReadEvent, Invalid> {
-    let mut fields = Fields::of(value, "event")?;
+    let mut fields = Fields::of(value, "event", schema::EVENT)?;
     let or = |name: &str, found: Option<Value>, fallback: Option<Value>| {
         found.or(fallback).ok_or_else(|| Invalid::params(format!("event.{name}"), "is missing"))
     };
     let fallback = |read: fn(&Sample) -> Value| sample.as_ref().map(read);
     let mut take = |name: &'static str, instead: Option<Value>| or(name, fields.take(name), instead);
     let id = take("id", fallback(|s| json!(s.id)))?;
-    let owner = take("subscription_id", fallback(|s| json!(s.subscription_id)))?;
+    let owner = take("subscription_id", fallback(|s| json!(s.owner())))?;
     let model = take("model", fallback(|s| json!(s.model)))?;
     let kind = take("event_type", fallback(|s| json!(s.kind.as_str())))?;
     let record_ids = take("record_ids", fallback(|_| json!([1])))?;
@@ -142,11 +151,8 @@ pub fn event(value: Value, sample: Option<Sample>) -> Result<ReadEvent, Invalid>
         .ok_or_else(|| refused("timestamp", "expected an RFC 3339 time such as 2026-11-23T10:15:00Z"))?;
     let event = Event {
         id: fields::id(&id).ok_or_else(|| refused("id", &format!("expected {}", fields::ID)))?,
-        subscription_id: match sample {
-            Some(sample) if owner.is_null() => sample.subscription_id.unwrap_or(SubscriptionId::from_u128(0)),
-            _ => fields::id(&owner)
-                .ok_or_else(|| refused("subscription_id", &format!("expected {}", fields::ID)))?,
-        },
+        subscription_id: fields::id(&owner)
+            .ok_or_else(|| refused("subscription_id", &format!("expected {}", fields::ID)))?,
         model: text(&model).ok_or_else(|| refused("model", "expected a model's name such as sale.order"))?,
         kind: kind
             .as_str()

@@ -5,12 +5,19 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
+    sync::LazyLock,
 };
 
 use serde_json::{Value, json};
 
 /// A subscription that tests use.
 pub const SUBSCRIPTION: &str = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
+
+/// Made once: a client reads all certificates of the system.
+static HTTP: LazyLock<(tokio::runtime::Runtime, reqwest::Client)> = LazyLock::new(|| {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    (runtime, reqwest::Client::builder().no_proxy().build().unwrap())
+});
 
 /// A data directory, and a sidecar on it while one runs.
 pub struct Operator {
@@ -116,9 +123,8 @@ impl Operator {
     pub fn call_of(&self, token: &str, database: Option<&str>, method: &str, params: Value) -> (u16, Value) {
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
         let url = format!("http://{}/", self.address());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (runtime, client) = &*HTTP;
         runtime.block_on(async {
-            let client = reqwest::Client::builder().no_proxy().build().unwrap();
             let request = client.post(url).bearer_auth(token).header("content-type", "application/json");
             let request = database.into_iter().fold(request, |r, name| r.header("x-odoo-database", name));
             let answer = request.body(body).send().await.unwrap();
