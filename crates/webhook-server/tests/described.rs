@@ -123,6 +123,7 @@ impl Tried<'_> {
 
     fn hold(&self) {
         let title = &self.title;
+        (self.call)(&self.base(""));
         for (name, is_needed, schema) in &self.fields {
             assert_eq!(self.refuses(name, None), *is_needed, "{title}: {name} is left out");
             for value in allowed(name, schema, self.document) {
@@ -169,7 +170,9 @@ fn methods<'a>(operator: &'a Operator, document: &'a Value) -> impl Iterator<Ite
         let call = move |given: &Map<String, Value>| {
             let mut given = given.clone();
             if let Some(file) = given.get_mut("file").filter(|file| file.is_string()) {
-                *file = json!(folder.join("copy"));
+                let copy = folder.join("copy");
+                let _ = std::fs::remove_file(&copy);
+                *file = json!(copy);
             }
             error_of(answer_of(operator, &token, name, json!(given)))
         };
