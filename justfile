@@ -46,9 +46,12 @@ bench *OPTIONS: _release
     cargo run --release --locked -p webhook-bench -- {{OPTIONS}}
 
 # The same, and what takes long: a million pending, logs of one and five million deliveries, instructions, and Odoo.
-bench-full *OPTIONS: _release
-    python3 tests/odoo/bench.py target/bench/odoo.json
+bench-full *OPTIONS: (bench-odoo)
     cargo run --release --locked -p webhook-bench -- --full --odoo target/bench/odoo.json {{OPTIONS}}
+
+# What a write costs in a real Odoo, about four minutes: target/bench/odoo.json; SERIES: alone, threads, workers, imports, mirror.
+bench-odoo *SERIES: _release
+    python3 tests/odoo/bench.py target/bench/odoo.json {{SERIES}}
 
 # Instructions per delivery (needs valgrind): a report, not a gate. A regression shows whatever else the machine does.
 bench-counts: _release

@@ -68,10 +68,7 @@ def emit(cr):
         ledger.put(ledger.slots, key, merge(ledger.slots.get(key), slot))
         touched.setdefault(key[0], []).append(key[1])
     try:
-        changes = {}
-        for model_name, ids in touched.items():
-            changes.update(_verdicts(env, ledger, model_name, ids))
-        _rewrite(env, ledger, changes)
+        _decide(env, ledger, touched)
     except psycopg2.Error:
         raise  # the transaction is lost with us or without us
     except Exception:
@@ -80,6 +77,23 @@ def emit(cr):
         cr.postcommit.data[SUBMIT] = True
         registry = env.registry
         cr.postcommit.add(lambda: _submit(registry, ledger))
+
+
+def _decide(env, ledger, touched):
+    """One savepoint for all: the usual case must not pay for the broken one."""
+    mark = ledger.mark()
+    try:
+        _in_savepoint(env, lambda: _decide_with(env, ledger, touched, _judge, _store))
+    except psycopg2.Error:
+        ledger.go_back_to_mark(mark)
+        _decide_with(env, ledger, touched, judge, _store_carefully)
+
+
+def _decide_with(env, ledger, touched, judging, storing):
+    changes = {}
+    for model_name, ids in touched.items():
+        changes.update(_verdicts(env, ledger, model_name, ids, judging))
+    _rewrite(env, ledger, changes, storing)
 
 
 def parting_words(records, watch):
@@ -108,32 +122,35 @@ def parting_words(records, watch):
 
 
 def judge(env, model_name, wanted):
-    """Filter and describe records for subscriptions.
+    """Filter and describe records for subscriptions; a broken one costs no other.
 
     :param wanted: `{subscription id: record ids}`
     :return: `{subscription id: {record id: item}}`, only records that match
     """
+    try:
+        return _in_savepoint(env, lambda: _judge(env, model_name, wanted))
+    except psycopg2.Error:
+        return {id_: _judge_alone(env, model_name, id_, wanted[id_]) for id_ in wanted}
+
+
+def _judge(env, model_name, wanted):
+    """:raise psycopg2.Error: a subscription that the database refuses"""
     if not wanted:
         return {}
     subscriptions = env["mcp.event.subscription"].browse(wanted)
     subscriptions.fetch(NEEDED)
     asked = {}
+    return {
+        s.id: _items(s, env[model_name].browse(wanted[s.id]), asked)
+        for s in subscriptions
+    }
 
-    def items_of(subscription):
-        records = env[model_name].browse(wanted[subscription.id])
-        return _items(subscription, records, asked)
 
+def _judge_alone(env, model_name, subscription_id, ids):
+    wanted = {subscription_id: ids}
     try:
-        # one savepoint for all: the usual case must not pay for the broken one
-        return _in_savepoint(env, lambda: {s.id: items_of(s) for s in subscriptions})
-    except psycopg2.Error:
-        asked.clear()
-    return {s.id: _judge_alone(env, s, wanted[s.id], items_of) for s in subscriptions}
-
-
-def _judge_alone(env, subscription, ids, items_of):
-    try:
-        return _in_savepoint(env, lambda: items_of(subscription))
+        found = _in_savepoint(env, lambda: _judge(env, model_name, wanted))
+        return found[subscription_id]
     except psycopg2.Error as error:
         broken = Broken(
             "internal",
@@ -182,7 +199,7 @@ def _in_savepoint(env, work):
         raise
 
 
-def _verdicts(env, ledger, model_name, ids):
+def _verdicts(env, ledger, model_name, ids, judging):
     """`{(subscription id, record id): Verdict or None}` for the touched records."""
     watch = env["mcp.event.subscription"]._watched().get(model_name)
     if watch is None:
@@ -198,7 +215,7 @@ def _verdicts(env, ledger, model_name, ids):
             ):
                 wanted.setdefault(subscription.id, []).append(id_)
                 types[id_] = kind
-    items = judge(env, model_name, wanted)
+    items = judging(env, model_name, wanted)
     verdicts = {}
     for subscription in watch.subscriptions:
         found = items.get(subscription.id, {})
@@ -238,7 +255,7 @@ def _fires(subscription, slot, changed):
     return not changed.isdisjoint(subscription.fields)
 
 
-def _rewrite(env, ledger, changes):
+def _rewrite(env, ledger, changes, storing):
     """Bring this transaction's delivery rows in line with its verdicts."""
     groups, obsolete = {}, set()
     for (subscription_id, id_), verdict in changes.items():
@@ -251,12 +268,8 @@ def _rewrite(env, ledger, changes):
     obsolete.update(ledger.newest[group] for group in groups if group in ledger.newest)
     for delivery_id in obsolete:
         _vacate(ledger, delivery_id, groups)
-    if not (groups or obsolete):
-        return
-    try:
-        _in_savepoint(env, lambda: _store(env, ledger, groups, obsolete))
-    except psycopg2.Error:
-        _store_apart(env, ledger, groups, obsolete)
+    if groups or obsolete:
+        storing(env, ledger, groups, obsolete)
 
 
 def _group(subscription_id, verdict):
@@ -291,7 +304,7 @@ def _store(env, ledger, groups, obsolete):
             ledger.put(ledger.homes, (row.group[0], id_), delivery_id)
 
 
-def _store_apart(env, ledger, groups, obsolete):
+def _store_carefully(env, ledger, groups, obsolete):
     """Group by group, so that one which cannot be stored costs no other."""
     _in_savepoint(env, lambda: _store(env, ledger, {}, obsolete))
     for group, ids in groups.items():

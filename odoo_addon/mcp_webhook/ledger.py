@@ -50,6 +50,16 @@ class Ledger:
         self._undo[-1][1].append((mapping, key, old))
         _assign(mapping, key, value)
 
+    def mark(self):
+        """Where the present batch is."""
+        return len(self._undo[-1][1])
+
+    def go_back_to_mark(self, mark):
+        """Take back what the present batch has put since then."""
+        changes = self._undo[-1][1]
+        _take_back(changes[mark:])
+        del changes[mark:]
+
     def _open_batch(self, cr):
         if self._undo:
             cr.execute("SELECT current_setting(%s, true)", [SETTING])
@@ -60,8 +70,12 @@ class Ledger:
 
     def _go_back_to(self, number):
         while self._undo and self._undo[-1][0] > number:
-            for mapping, key, old in reversed(self._undo.pop()[1]):
-                _assign(mapping, key, old)
+            _take_back(self._undo.pop()[1])
+
+
+def _take_back(changes):
+    for mapping, key, old in reversed(changes):
+        _assign(mapping, key, old)
 
 
 def _assign(mapping, key, value):

@@ -26,6 +26,7 @@ QUIET = 0.3  # s after a change of mood: what the last one left behind comes to 
 FROZEN = 31  # s of writes to a frozen sidecar: one turn of the breaker
 IMPORTED, BATCH = 10_000, 2_000  # rows, and rows a request, as the web client sends them
 MIRRORED = 2_000
+AGE = 6  # s after which the sweep takes the youngest rows, too
 
 
 def seconds(work):
@@ -214,6 +215,7 @@ def mirror(line):
         f"for number in range({MIRRORED}):\n    partner.write({{'ref': str(number)}})\n    env.cr.commit()\n"
     )
     line.sidecar.start()
+    time.sleep(AGE)
     cache.say("mirror: they go out")
     where = [("subscription_id", "=", subscription), ("status", "=", "success")]
 

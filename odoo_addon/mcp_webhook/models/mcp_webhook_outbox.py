@@ -67,23 +67,24 @@ class McpWebhookOutbox(models.Model):
     def _submit_after_commit(cls, registry, subscription_ids, paused_ids):
         """All that waits for these subscriptions, oldest first, if it can be quick."""
         with own_environment(registry) as env:
-            access = env["mcp.webhook.sidecar"]
+            access, outbox = env["mcp.webhook.sidecar"], env["mcp.webhook.outbox"]
             if access._is_open():
                 return
-            rows = env["mcp.webhook.outbox"]._waiting(subscription_ids)
+            rows = outbox._waiting(subscription_ids)
             if not rows:
                 return
+            # the sidecar may take its time: hold no snapshot meanwhile
+            env.cr.rollback()
             try:
                 results = access._try(
-                    lambda client: env["mcp.webhook.outbox"]._send(client, rows),
-                    INLINE_TIMEOUT,
+                    lambda client: outbox._send(client, rows), INLINE_TIMEOUT
                 )
             except (SidecarUnreachable, SidecarError) as error:
                 _logger.info("Webhook events wait for the sweep: %s", error)
                 return
+            # A curable refusal stays in the outbox: the sweep syncs first, then decides.
+            cls._settle(registry, results, CURABLE, lock_seconds=1, env=env)
             env["mcp.webhook.delivery"]._announce_paused(paused_ids)
-        # A curable refusal stays in the outbox: the sweep syncs first, then decides.
-        cls._settle(registry, results, CURABLE, lock_seconds=1)
 
     @classmethod
     def _sweep(cls, registry):
@@ -140,10 +141,11 @@ class McpWebhookOutbox(models.Model):
         return [(row[0], result) for row, result in zip(rows[cut], results, strict=True)]
 
     @classmethod
-    def _settle(cls, registry, results, leave, lock_seconds=None):
+    def _settle(cls, registry, results, leave, lock_seconds=None, env=None):
         """Forget what was accepted, fail what was refused.
 
         :param leave: kinds of refusal after which the row goes on waiting
+        :param env: of a transaction in which nothing has been done yet
         """
         refused = [(id_, r["error"]) for id_, r in results if r["status"] == "rejected"]
         kept = {id_ for id_, _error in refused}
@@ -151,27 +153,36 @@ class McpWebhookOutbox(models.Model):
             (i, e) for i, e in refused if (e.get("data") or {}).get("kind") not in leave
         ]
         done = [id_ for id_, _result in results if id_ not in kept]
-        if done:
-            cls._forget(registry, done)
+        if done and not (env and env["mcp.webhook.outbox"]._forgotten(done)):
+            in_own_transaction(
+                registry, lambda own: own["mcp.webhook.outbox"]._forget(done)
+            )
         if final:
             try:
                 cls._refuse(registry, final, lock_seconds)
             except psycopg2.errors.LockNotAvailable:
                 _logger.info("The mirror is busy; the sweep will record refusals")
 
-    @classmethod
-    def _forget(cls, registry, delivery_ids):
+    @api.model
+    def _forget(self, delivery_ids):
         """Nobody waits for the disk here: rows that a crash brings back are submitted
         again, and the sidecar knows them."""
-        in_own_transaction(
-            registry,
-            lambda env: env.cr.execute(
-                """SET LOCAL synchronous_commit TO off;
-                   DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)""",
-                [delivery_ids],
-                log_exceptions=False,
-            ),
+        self.env.cr.execute(
+            """SET LOCAL synchronous_commit TO off;
+               DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)""",
+            [delivery_ids],
+            log_exceptions=False,
         )
+
+    @api.model
+    def _forgotten(self, delivery_ids):
+        """:return: False when somebody else was at one of these rows just now"""
+        try:
+            self._forget(delivery_ids)
+        except psycopg2.errors.SerializationFailure:
+            self.env.cr.rollback()
+            return False
+        return True
 
     @classmethod
     def _forget_finished(cls, registry):

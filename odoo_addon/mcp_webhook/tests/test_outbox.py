@@ -1,5 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+from odoo import SUPERUSER_ID, api
 from odoo.modules.neutralize import get_neutralization_queries
+from odoo.sql_db import db_connect
 from odoo.tests import tagged
 
 from ..models.mcp_webhook_outbox import SWEEP_AFTER
@@ -123,6 +125,31 @@ class TestSubmission(WebhookCase):
         )
         self.assertFalse(self.Outbox._waiting(None, older_than=SWEEP_AFTER))
         self.assertTrue(self.Outbox._waiting(None, older_than=0))
+
+    def test_row_that_somebody_else_forgets_meanwhile_is_no_trouble(self):
+        """On connections of its own: only there can two transactions meet."""
+        insert = """INSERT INTO mcp_webhook_delivery (event_uuid, attempt, trigger, status)
+                         VALUES (gen_random_uuid(), 1, 'event', 'pending') RETURNING id"""
+        database = db_connect(self.env.cr.dbname)
+        with database.cursor() as other, database.cursor() as ours:
+            other.execute(insert)
+            (id_,) = other.fetchone()
+            self.addCleanup(self.forget_delivery, id_)
+            other.execute(
+                "INSERT INTO mcp_webhook_outbox (delivery_id) VALUES (%s)", [id_]
+            )
+            other._cnx.commit()
+            ours.execute("SELECT 1")  # the snapshot
+            other.execute("DELETE FROM mcp_webhook_outbox WHERE delivery_id = %s", [id_])
+            other._cnx.commit()
+            outbox = api.Environment(ours, SUPERUSER_ID, {})["mcp.webhook.outbox"]
+            self.assertFalse(outbox._forgotten([id_]))
+            ours.execute("SELECT count(*) FROM mcp_webhook_outbox")
+            self.assertTrue(outbox._forgotten([id_]))
+
+    def forget_delivery(self, id_):
+        with db_connect(self.env.cr.dbname).cursor() as cr:
+            cr.execute("DELETE FROM mcp_webhook_delivery WHERE id = %s", [id_])
 
     def test_duplicate_is_as_good_as_accepted(self):
         subscription = self.subscribe()

@@ -282,13 +282,13 @@ class TestQueryBudget(WebhookCase):
             self.env.cr.flush()
         return self.env.cr.sql_log_count - before
 
-    def test_matching_write_adds_nine_statements(self):
+    def test_matching_write_adds_seven_statements(self):
         """The ledger's number, what exists, the subscription, its user, the insertion,
-        and two savepoints around them."""
+        and a savepoint around them."""
         partner = self.Partner.create({"name": "A"})
         bare = self.statements_of_a_transaction(partner)
         self.subscribe(event_type="write")
-        self.assertEqual(self.statements_of_a_transaction(partner) - bare, 9)
+        self.assertEqual(self.statements_of_a_transaction(partner) - bare, 7)
 
     def test_cost_does_not_grow_with_subscriptions_that_do_not_match(self):
         partner = self.Partner.create({"name": "A"})
