@@ -404,3 +404,18 @@ async fn a_thousand_hanging_endpoints_with_backlogs_do_not_starve_a_healthy_one(
     assert_eq!(healthy, 100);
     stage.end().await;
 }
+
+/// The store may hold what another version let through: it ends as failed, again after a restart, and stops nobody.
+#[tokio::test]
+async fn a_stored_template_that_does_not_compile_is_a_failed_attempt() {
+    let mut poisoned = subscription(1);
+    poisoned.payload_template = Some(serde_json::json!({"text": "{% include \"x\" %}{{ nope".to_owned()}));
+    let mut stage = Stage::new([poisoned, subscription(2)]).await;
+    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
+    let error = stage.settled(event, 1).await[0].error.clone().unwrap();
+    assert_eq!(error.kind, Failure::Render, "{error:?}");
+    let [other] = stage.submit(2, 1).await[..] else { unreachable!() };
+    stage.hit_of(other).await.answers(200);
+    stage.settled(other, 1).await;
+    stage.end().await;
+}

@@ -9,9 +9,12 @@ use webhook_model::{Attempt, Failure, Invalid, Millis, Outcome, Subscription, li
 
 use crate::{
     sign,
-    template::{Effort, RenderError, Template},
+    template::{Effort, Template},
     transport::{Request, Secrets},
 };
+
+/// A larger event takes milliseconds to be read alone.
+const PROMPT_BYTES: usize = 32 << 10;
 
 /// A subscription with its template compiled.
 pub(crate) struct Prepared {
@@ -75,19 +78,35 @@ impl Prepared {
     }
 }
 
-async fn render(template: &Arc<Template>, body: &[u8], turn: &Semaphore) -> Result<String, Outcome> {
-    let event: serde_json::Value = serde_json::from_slice(body)
-        .map_err(|_| failed(Failure::Internal, "the stored event could not be read".to_owned()))?;
-    let outcome = |error: RenderError| failed(error.failure, error.to_string());
-    match template.render(&event, Effort::Prompt) {
-        Err(error) if error.is_unfinished => {}
-        rendered => return rendered.map_err(outcome),
+async fn render(template: &Arc<Template>, body: &Bytes, turn: &Semaphore) -> Result<String, Outcome> {
+    if body.len() <= PROMPT_BYTES {
+        match render_within(template, body, Effort::Prompt) {
+            Err(Unrendered { is_unfinished: true, .. }) => {}
+            rendered => return rendered.map_err(|unrendered| unrendered.outcome),
+        }
     }
-    // Not on this thread, on which every other endpoint waits.
+    // Not on this thread, on which every other endpoint waits; and nothing but the body is held until then.
     let _turn = turn.acquire().await;
-    let template = Arc::clone(template);
-    let rendered = tokio::task::spawn_blocking(move || template.render(&event, Effort::Full)).await;
-    rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())).map_err(outcome)
+    let (template, body) = (Arc::clone(template), body.clone());
+    let rendered = tokio::task::spawn_blocking(move || render_within(&template, &body, Effort::Full)).await;
+    let rendered = rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
+    rendered.map_err(|unrendered| unrendered.outcome)
+}
+
+struct Unrendered {
+    outcome: Outcome,
+    is_unfinished: bool,
+}
+
+fn render_within(template: &Template, body: &[u8], effort: Effort) -> Result<String, Unrendered> {
+    let event = serde_json::from_slice(body).map_err(|_| Unrendered {
+        outcome: failed(Failure::Internal, "the stored event could not be read".to_owned()),
+        is_unfinished: false,
+    })?;
+    template.render(&event, effort).map_err(|error| Unrendered {
+        is_unfinished: error.is_unfinished,
+        outcome: failed(error.failure, error.to_string()),
+    })
 }
 
 pub(crate) fn failed(failure: Failure, message: String) -> Outcome {

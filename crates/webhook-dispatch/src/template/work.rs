@@ -10,6 +10,8 @@ use upon::Value;
 
 /// Bytes of text that are read or made for one unit.
 const TEXT: usize = 16;
+/// What an object takes besides what it holds, in units: its map has room for eleven entries from the start.
+const OBJECT: usize = 8;
 /// A local value is copied by `upon` at each mention; so many values of it cost one unit.
 const COPIED: usize = 4;
 
@@ -81,7 +83,7 @@ fn weight(value: &Value) -> usize {
         Value::String(text) => 1 + text.len() / TEXT,
         Value::List(items) => 1 + items.iter().map(weight).sum::<usize>(),
         Value::Map(map) => {
-            1 + map.iter().map(|(key, value)| 1 + key.len() / TEXT + weight(value)).sum::<usize>()
+            OBJECT + map.iter().map(|(key, value)| 1 + key.len() / TEXT + weight(value)).sum::<usize>()
         }
         _ => 1,
     }

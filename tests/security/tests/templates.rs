@@ -1,0 +1,90 @@
+//! Templates at their limits, and those of another version: what they cost, and that others go on meanwhile.
+
+use serde_json::{Value, json};
+use webhook_security::{
+    report::{self, Class},
+    sidecar::{Settings, Sidecar},
+    subscription,
+};
+
+/// What all of them may add to the process, in kB: less than the units of systemd allow. One of them alone took 1.8 GB where its work was not counted.
+const GROWTH: u64 = 200 << 10;
+
+/// Templates of nearly 64 KiB that do as much as they can, for an event of nearly 256 KiB.
+fn costly() -> Vec<(&'static str, String)> {
+    let x = |n: usize| "x".repeat(n);
+    let loops = |inside: String| {
+        format!("{{% for a in record_ids %}}{{% for b in record_ids %}}{inside}{{% endfor %}}{{% endfor %}}")
+    };
+    let list = |item: &str, n: usize| format!("[{}]", vec![item; n].join(","));
+    let lists = format!(
+        "{{% with {} as t %}}{{% with {} as u %}}{{{{ {} | length }}}}{{% endwith %}}{{% endwith %}}",
+        list("records", 1000),
+        list("t", 5000),
+        list("u", 5000)
+    );
+    vec![
+        (
+            "a text in a text",
+            format!("{{{{ \"{}\" | replace: \"x\", \"{}\" | length }}}}", x(32_000), x(32_000)),
+        ),
+        ("a text between ids", format!("{{{{ record_ids | join: \"{}\" | length }}}}", x(60_000))),
+        ("lists of lists of lists", lists),
+        ("conditions in loops", loops("{% if a %}{% endif %}".repeat(3000))),
+        ("filters in loops", loops("{{ records | upper | lower | trim | date | first }}".repeat(1200))),
+        (
+            "copies of a record",
+            format!("{{% for r in records %}}{}{{% endfor %}}", "{{ r.nope }}".repeat(5000)),
+        ),
+    ]
+}
+
+fn large_event(subscription: &Value) -> Value {
+    let mut event = webhook_security::event(subscription);
+    event["record_ids"] = (0..2000).collect();
+    let lines: Vec<Value> = (0..9000).map(|n| json!({"id": n, "name": "x"})).collect();
+    event["records"] = json!([{"id": 1, "lines": lines}]);
+    event
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_most_costly_templates_hold_nobody_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = "[network]\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n";
+    let sidecar = Sidecar::start(folder.path(), &Settings::config(settings));
+    let before = sidecar.memory("VmRSS:");
+    let mut class = Class::new("G. Templates that are much work");
+    let mut last = String::new();
+    for (what, template) in costly() {
+        let mut event = large_event(&json!({"id": null}));
+        event.as_object_mut().unwrap().remove("subscription_id");
+        let preview = json!({"payload_template": template.clone(), "event": event});
+        let refused = sidecar.call("template.preview", preview).await.unwrap_err();
+        assert!(refused["message"].as_str().unwrap().contains("too much work"), "{what}: {refused}");
+        let more = json!({"payload_template": template});
+        let stored =
+            sidecar.call("subscription.create", subscription("http://127.0.0.1:9/", more)).await.unwrap();
+        let events: Vec<Value> = (0..10).map(|_| large_event(&stored)).collect();
+        last = events[9]["id"].as_str().unwrap().to_owned();
+        let answer = sidecar.call("event.submit", json!({"events": events})).await.unwrap();
+        assert_eq!(answer["results"][9]["status"], "accepted", "{answer}");
+        class.held_case(what, "previewed and attempted ten times: `render`");
+    }
+    // Sixty of them wait for their turn. Another endpoint does not wait with them.
+    let plain = json!({"payload_template": {"text": "{{ model }}"}});
+    let plain =
+        sidecar.call("subscription.create", subscription("http://127.0.0.1:9/", plain)).await.unwrap();
+    let event = sidecar.submit(&plain).await;
+    assert_eq!(sidecar.outcome(&event).await["error"]["kind"], "connect", "it was rendered, and tried");
+    let waiting = sidecar.call("system.info", json!({})).await.unwrap()["pending"].as_u64().unwrap();
+    assert!(waiting > 0, "the costly ones were still under way");
+    class.held_case("another endpoint's event and a call meanwhile", "went through");
+
+    assert_eq!(sidecar.outcome(&last).await["error"]["kind"], "render");
+    let peak = sidecar.memory("VmHWM:");
+    eprintln!("{before} kB before, {peak} kB at the peak");
+    assert!(peak < before + GROWTH, "the memory grew from {before} kB to {peak} kB");
+    class.held_case("memory of all of them", format!("grew by less than {} MiB", GROWTH >> 10));
+    assert!(sidecar.stop().0.success());
+    report::write("templates", &[class], &[]);
+}
