@@ -5,7 +5,7 @@ default:
     @just --list
 
 # Everything: Rust, a sample of all faults, lints, the addon in Odoo's own runner, the line against a real Odoo, the operator's day.
-test: test-rust test-faults lint-addon test-addon test-line test-ops
+test: _forget-attacks test-rust test-faults lint-addon test-addon test-line test-ops attacks
 
 # The Rust tests.
 test-rust: _release _namespaces
@@ -22,6 +22,10 @@ test-line *FILTER: _release
 # The operator's day: documentation, dashboard and alerts (real Prometheus), the client; installs what it needs from Debian.
 test-ops: _release
     python3 tests/ops/run.py
+
+# The table of attacks, made of what the tests of this run tried: writes tests/security/REPORT.md.
+attacks:
+    python3 tests/security/report.py
 
 # The Debian package: built, then installed, started, upgraded and removed in a clean Debian machine (root, systemd-nspawn).
 package-test:
@@ -85,6 +89,9 @@ deny:
     @cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
     cargo deny --locked check licenses bans sources
     @if cargo deny fetch db; then cargo deny --locked check advisories; else echo "known vulnerabilities were NOT checked: their database cannot be reached"; fi
+
+_forget-attacks:
+    rm -rf target/security
 
 # What the security tests need for their network namespaces.
 _namespaces:

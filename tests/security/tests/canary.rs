@@ -1,6 +1,6 @@
 //! Secrets with a name that is easy to find, planted everywhere, every failure provoked, and every output searched.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Mutex};
 
 use serde_json::{Value, json};
 use webhook_security::{
@@ -8,6 +8,7 @@ use webhook_security::{
     endpoint::{Behaviour, Endpoints, Greeting},
     names::{Names, Says},
     namespace,
+    report::{self, Class},
     sidecar::{Settings, Sidecar, command},
     subscription,
 };
@@ -25,8 +26,12 @@ const SEALED: &[&str] = &[HEADER, SECRET, WRONG];
 /// What stands only where it belongs: the subscription, the payload, the answer.
 const CONFIDENTIAL: &[&str] = &[PATH, QUERY, HEADER, SECRET, TEMPLATE, RESPONSE, WRONG];
 
+/// Every place that was searched, for the report.
+static SEARCHED: Mutex<Vec<(String, usize)>> = Mutex::new(Vec::new());
+
 #[track_caller]
 fn holds_none(place: &str, text: &[u8], canaries: &[&str]) {
+    SEARCHED.lock().unwrap().push((place.to_owned(), canaries.len()));
     for canary in canaries {
         let found = text.windows(canary.len()).position(|part| part == canary.as_bytes());
         if let Some(at) = found {
@@ -131,7 +136,8 @@ async fn refusals(world: &World) {
             Ok(answer) => answer.to_string(),
             Err(error) => error.to_string(),
         };
-        holds_none(&format!("the answer to {method} {params}"), answer.as_bytes(), CONFIDENTIAL);
+        let place = format!("the answer to {method}, refused: {}", what_is_wrong(&answer));
+        holds_none(&place, answer.as_bytes(), CONFIDENTIAL);
     }
     for body in
         [format!("{{\"{SECRET}"), format!("[{{\"jsonrpc\":\"2.0\",\"method\":5,\"params\":\"{SECRET}\"}}]")]
@@ -145,7 +151,14 @@ async fn refusals(world: &World) {
     holds_none("the answer to a wrong token", answer.text().await.unwrap().as_bytes(), CONFIDENTIAL);
 }
 
-/// The complete set, one entry of which cannot be read: the others are gone afterwards.
+/// The kind and the field of a refusal.
+fn what_is_wrong(answer: &str) -> String {
+    let answer: Value = serde_json::from_str(answer).unwrap();
+    let word = |name: &str| answer["data"][name].as_str().unwrap_or_default().to_owned();
+    format!("{} {}", word("kind"), word("field"))
+}
+
+/// A set with an entry that cannot be read.
 async fn refused_sync(world: &World) {
     let entries = json!([{"id": 5, "secret": SECRET, "headers": {"x": HEADER}, "url": PATH}]);
     let answer = world.sidecar.call("subscription.sync", json!({"subscriptions": entries})).await.unwrap();
@@ -195,17 +208,21 @@ fn commands_and_files(sidecar: &Sidecar, folder: &Path, settings: &Settings, tok
         let output = command(folder, settings).args(*arguments).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         assert!(!said.is_empty(), "{arguments:?}");
-        holds_none(&format!("{arguments:?}"), &said, SEALED);
-        holds_none(&format!("{arguments:?}"), &said, tokens);
+        let place =
+            format!("what `{}` prints", arguments[..arguments.len().min(2)].join(" ").replace(backup, ""));
+        holds_none(&place, &said, SEALED);
+        holds_none(&place, &said, tokens);
     }
-    for file in [sidecar.data().join("log.redb").to_str().unwrap(), backup] {
+    for (place, file) in
+        [("the store", sidecar.data().join("log.redb").to_str().unwrap()), ("a backup", backup)]
+    {
         let bytes = fs::read(file).unwrap();
         assert!(
             bytes.windows(PATH.len()).any(|part| part == PATH.as_bytes()),
-            "{file} holds the URL: the search works"
+            "{place} holds the URL: the search works"
         );
-        holds_none(file, &bytes, SEALED);
-        holds_none(file, &bytes, tokens);
+        holds_none(place, &bytes, SEALED);
+        holds_none(place, &bytes, tokens);
     }
 }
 
@@ -248,5 +265,10 @@ fn no_canary_is_ever_seen_again() {
         assert!(status.success() && output.contains("delivery attempted"), "{output}");
         holds_none("the log", output.as_bytes(), CONFIDENTIAL);
         holds_none("the log", output.as_bytes(), &tokens);
+        let mut class = Class::new("F. Secrets, looked for wherever something comes out");
+        for (place, canaries) in SEARCHED.lock().unwrap().drain(..) {
+            class.held_case(place, format!("{canaries} canaries looked for, none there"));
+        }
+        report::write("canary", &[class], &[]);
     });
 }
