@@ -47,6 +47,8 @@ impl Secrets {
             }
         }
         let begun = |secret: &Zeroizing<String>| {
+            // As bytes: a password may hold characters of several, and a cut inside one is no text.
+            let (body, secret) = (body.as_bytes(), secret.as_bytes());
             (SHORTEST..secret.len()).rev().find(|length| body.ends_with(&secret[..*length]))
         };
         if truncated && let Some(length) = self.0.iter().filter_map(begun).max() {
@@ -119,5 +121,14 @@ mod tests {
         assert_eq!(cut("x Bearer s3cr3t-to", true), "x [secret]");
         assert_eq!(cut("x s3cr3t-to", false), "x s3cr3t-to");
         assert_eq!(cut("x s3cr3t", true), "x s3cr3t", "seven letters could be any word");
+    }
+
+    #[test]
+    fn a_password_that_is_not_ascii_is_cut_between_its_characters() {
+        let basic = format!("Basic {}", STANDARD.encode("user:pässwörter"));
+        let headers = CustomHeaders::parse([("authorization".to_owned(), basic)]).unwrap();
+        let cut = |body: &str| Secrets::of(None, &headers).redact(body.to_owned(), true);
+        assert_eq!(cut("nothing of it, ä"), "nothing of it, ä");
+        assert_eq!(cut("x user:pässwö"), "x [secret]");
     }
 }
