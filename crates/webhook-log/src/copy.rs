@@ -15,8 +15,9 @@ use redb::{Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, Tabl
 use crate::{
     due::Snapshot,
     medium::{self, OpenError},
+    opening,
+    seal::SealingKey,
     tables::{ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, FORMAT, IDS, META, OUTCOMES, RETRY_AT, SUBSCRIPTIONS},
-    writer,
 };
 
 /// Rows written in one commit of a copy.
@@ -70,6 +71,7 @@ impl Snapshot {
             progress(rows);
         };
         copy(&self.txn, &to, META, &mut done)?;
+        opening::close(&to)?;
         copy(&self.txn, &to, SUBSCRIPTIONS, &mut done)?;
         copy(&self.txn, &to, IDS, &mut done)?;
         copy(&self.txn, &to, EVENTS, &mut done)?;
@@ -116,16 +118,21 @@ fn copy<K: Key + 'static, V: Value + 'static>(
 }
 
 /// Puts a backup in the place of `store`, which must not be in use; answers where the store that was there is now.
+/// That one is whole without its journal, unless it was too damaged to open.
 ///
 /// # Errors
 /// The backup is not sound, the store is in use, or the file system said no. Nothing has changed then.
-pub fn restore(backup: &Path, store: &Path) -> Result<Option<PathBuf>, CopyError> {
-    if store.exists() {
-        drop(medium::open(store)?);
-    }
+pub fn restore(backup: &Path, store: &Path, key: &SealingKey) -> Result<Option<PathBuf>, CopyError> {
     let replaced = store.with_extension("replaced");
     if replaced.exists() {
         return Err(CopyError::Exists(replaced));
+    }
+    if store.exists() {
+        match opening::open(&mut medium::File::new(store), key) {
+            Ok(opened) => opening::close(&opened.database)?,
+            Err(error @ OpenError::Locked) => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "the present store is replaced as it is"),
+        }
     }
     let unfinished = store.with_extension("unfinished");
     let made = make_ready(backup, &unfinished);
@@ -154,24 +161,21 @@ fn make_ready(backup: &Path, unfinished: &Path) -> Result<(), CopyError> {
 
 fn examine(database: &Database, backup: &Path) -> Result<(), CopyError> {
     let unsound = |fault: String| CopyError::Unsound { file: backup.to_owned(), fault };
-    let txn = database.begin_read()?;
-    let Ok(meta) = txn.open_table(META) else {
-        return Err(unsound("it has no facts about itself".to_owned()));
-    };
-    match meta.get("format")?.map(|row| row.value().try_into().map(u32::from_be_bytes)) {
-        Some(Ok(FORMAT)) => {}
-        Some(Ok(found)) => return Err(OpenError::Newer { found, known: FORMAT }.into()),
-        _ => return Err(unsound("its format is unknown".to_owned())),
+    match opening::format(database)? {
+        Some(1..=FORMAT) => {}
+        Some(found) if found > FORMAT => return Err(OpenError::Newer { found, known: FORMAT }.into()),
+        Some(_) => return Err(unsound("its format is unknown".to_owned())),
+        None => return Err(unsound("it has no facts about itself".to_owned())),
     }
-    drop(meta);
+    let txn = database.begin_read()?;
     let faults = Snapshot::new(txn, "".into()).check()?;
     faults.into_iter().next().map_or(Ok(()), |fault| Err(unsound(fault)))
 }
 
-/// Another log from now on.
+/// Another log from now on, which has no journal.
 fn renew(database: &Database) -> Result<(), CopyError> {
     let txn = database.begin_write()?;
-    txn.open_table(META)?.insert("log_id", writer::new_log_id().as_bytes())?;
+    txn.open_table(META)?.insert("log_id", opening::new_log_id().as_bytes())?;
     txn.commit()?;
-    Ok(())
+    Ok(opening::close(database)?)
 }

@@ -5,7 +5,8 @@
 //! * A delivery is pending exactly as long as its `due` row exists. There is no "in flight" on disk.
 //! * After trouble with the store every call answers [`Unavailable`], and the log heals itself when the cause is gone.
 //!
-//! One writer thread owns the write transaction and groups whatever waits into one commit ([`writer`]).
+//! One writer thread owns the write transaction and groups whatever waits into one commit ([`writer`]), which is one
+//! append to a [`journal`]; the store is synced when that is full, and [`opening`] brings both together.
 //! Its jobs are the verbs: [`accept`], [`settle`], [`redeliver`], [`subscriptions`], [`meta`], [`purge`].
 //! Readers look at snapshots ([`query`], [`due`], [`backlog`]) and [`check`] verifies the invariants:
 //!
@@ -21,9 +22,12 @@ mod check;
 mod copy;
 mod due;
 mod histogram;
+mod journal;
 mod log;
 pub mod medium;
 mod meta;
+mod noted;
+mod opening;
 mod purge;
 mod query;
 mod record;

@@ -113,6 +113,13 @@ pub(crate) struct Memory {
     pub bytes: u64,
 }
 
+impl Memory {
+    /// Of a log that is not there yet.
+    pub fn nothing() -> Self {
+        Self { log_id: "".into(), set: SubscriptionSet::default(), attachment: None, bytes: 0 }
+    }
+}
+
 /// The delivery log. Clones share it.
 #[derive(Clone)]
 pub struct Log {

@@ -6,18 +6,28 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use redb::{Database, DatabaseError, StorageError, backends::FileBackend};
+use redb::{Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
 
 /// redb's own page cache. Lanes are read in pages, so more brings little.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Something that can open the database, again after trouble.
+/// Something that can open the database and its journal, again after trouble.
 pub trait Medium: Send + 'static {
+    /// Size of the journal in bytes. With a larger one the store is synced less often, and a start after a crash takes
+    /// longer: this one less than half a second.
+    const JOURNAL: u64 = 16 << 20;
+
     /// Opens the database, and makes it where there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
     fn open(&mut self) -> Result<Database, OpenError>;
+
+    /// Opens the journal that belongs to it, which is empty where there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError>;
 }
 
 /// Why the store did not open.
@@ -31,6 +41,13 @@ pub enum OpenError {
         "the store is damaged or is not a store of mcp-webhookd ({0}); restore a backup, or move the file away to begin anew"
     )]
     Damaged(String),
+    /// What was committed since the store's last sync cannot be read.
+    #[error(
+        "the store was not closed, and its journal, the file beside it whose name ends in -journal, cannot be read: {0}; put \
+         that file back, or restore a backup; to go on without the newest events, copy the store elsewhere and restore \
+         the copy"
+    )]
+    JournalLost(String),
     /// Written by a newer version.
     #[error(
         "the store has format {found}, this version reads up to {known}; install the newer mcp-webhookd again"
@@ -102,6 +119,25 @@ impl Medium for File {
         }
         open(&self.path)
     }
+
+    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+        let path = journal(&self.path);
+        let is_new = !path.exists();
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let file = options.open(&path)?;
+        if is_new {
+            sync_folder(&path)?;
+        }
+        Ok(Box::new(FileBackend::new(file)?))
+    }
+}
+
+/// Where the journal of a store is: beside it.
+pub fn journal(store: &Path) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push("-journal");
+    name.into()
 }
 
 /// Opens a file that is there.
@@ -121,6 +157,11 @@ pub(crate) fn create(unfinished: &Path) -> Result<Database, OpenError> {
 pub(crate) fn take_name(unfinished: &Path, path: &Path) -> io::Result<()> {
     fs::File::open(unfinished)?.sync_all()?;
     fs::rename(unfinished, path)?;
+    sync_folder(path)
+}
+
+/// The name of a file is on disk.
+fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs::File::open(folder)?.sync_all()
 }

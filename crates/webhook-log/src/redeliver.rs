@@ -68,7 +68,7 @@ impl Log {
         now: Millis,
     ) -> Pending<(u64, Option<u64>)> {
         self.run(move |tx| {
-            let (seqs, next) = failed_seqs(&tx.outcomes, subscription, after, at_most)?;
+            let (seqs, next) = failed_seqs(&*tx.outcomes, subscription, after, at_most)?;
             let mut started = 0;
             for seq in seqs {
                 let Some(event) = stored_event(tx, seq)? else { continue };

@@ -1,22 +1,26 @@
 //! The tables, and the one way to write them.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use webhook_model::{Millis, SubscriptionId};
 
 use crate::{
+    journal::{Change, Redo},
     log::Memory,
     meta::Attachment,
+    noted::Noted,
     record::{self, AttemptRow, EventRow},
     seal::SealingKey,
     subscriptions::SubscriptionSet,
 };
 
-/// Version of everything below. A file of another version is refused or migrated, never guessed at.
-pub(crate) const FORMAT: u32 = 1;
+/// Version of everything below, and of the journal. A file of a newer version is refused, one of an older is migrated:
+/// 1 had no journal, so it has nothing but the number to change.
+pub(crate) const FORMAT: u32 = 2;
 
-/// `format`, `log_id`, `head`, `bytes`, `attachment`: facts about the file as a whole.
+/// `format`, `log_id`, `head`, `bytes`, `attachment`, `epoch` (while it is open: see [`crate::journal`]): facts about
+/// the file as a whole.
 pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 /// Subscription id -> [`record::SubscriptionRow`].
 pub(crate) const SUBSCRIPTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("subscriptions");
@@ -52,16 +56,16 @@ pub(crate) struct Head {
 
 /// All tables of one write transaction, and what it changes in memory once it is committed.
 pub(crate) struct Tx<'t> {
-    pub meta: Table<'t, &'static str, &'static [u8]>,
-    pub subscriptions: Table<'t, u128, &'static [u8]>,
-    pub ids: Table<'t, u128, u64>,
-    pub events: Table<'t, u64, &'static [u8]>,
-    pub attempts: Table<'t, (u64, u32), &'static [u8]>,
-    pub due: Table<'t, (u128, u64), (u64, u32, u8)>,
-    pub retry_at: Table<'t, (u128, u64, u64), ()>,
-    pub changes: Table<'t, u64, (u64, u32)>,
-    pub outcomes: Table<'t, (u128, u8, u64, u32), ()>,
-    pub closed: Table<'t, (u64, u64), ()>,
+    pub meta: Noted<'t, &'static str, &'static [u8]>,
+    pub subscriptions: Noted<'t, u128, &'static [u8]>,
+    pub ids: Noted<'t, u128, u64>,
+    pub events: Noted<'t, u64, &'static [u8]>,
+    pub attempts: Noted<'t, (u64, u32), &'static [u8]>,
+    pub due: Noted<'t, (u128, u64), (u64, u32, u8)>,
+    pub retry_at: Noted<'t, (u128, u64, u64), ()>,
+    pub changes: Noted<'t, u64, (u64, u32)>,
+    pub outcomes: Noted<'t, (u128, u8, u64, u32), ()>,
+    pub closed: Noted<'t, (u64, u64), ()>,
     pub head: Head,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
@@ -75,21 +79,22 @@ pub(crate) struct Tx<'t> {
 impl<'t> Tx<'t> {
     pub fn open(
         txn: &'t WriteTransaction,
+        redo: &'t RefCell<Redo>,
         head: Head,
         memory: Memory,
         key: &'t SealingKey,
     ) -> Result<Self, redb::Error> {
         Ok(Self {
-            meta: txn.open_table(META)?,
-            subscriptions: txn.open_table(SUBSCRIPTIONS)?,
-            ids: txn.open_table(IDS)?,
-            events: txn.open_table(EVENTS)?,
-            attempts: txn.open_table(ATTEMPTS)?,
-            due: txn.open_table(DUE)?,
-            retry_at: txn.open_table(RETRY_AT)?,
-            changes: txn.open_table(CHANGES)?,
-            outcomes: txn.open_table(OUTCOMES)?,
-            closed: txn.open_table(CLOSED)?,
+            meta: Noted::open(txn, META, 0, redo)?,
+            subscriptions: Noted::open(txn, SUBSCRIPTIONS, 1, redo)?,
+            ids: Noted::open(txn, IDS, 2, redo)?,
+            events: Noted::open(txn, EVENTS, 3, redo)?,
+            attempts: Noted::open(txn, ATTEMPTS, 4, redo)?,
+            due: Noted::open(txn, DUE, 5, redo)?,
+            retry_at: Noted::open(txn, RETRY_AT, 6, redo)?,
+            changes: Noted::open(txn, CHANGES, 7, redo)?,
+            outcomes: Noted::open(txn, OUTCOMES, 8, redo)?,
+            closed: Noted::open(txn, CLOSED, 9, redo)?,
             head,
             set: memory.set,
             attachment: memory.attachment,
@@ -98,6 +103,23 @@ impl<'t> Tx<'t> {
             key,
             started: (head, memory.bytes),
         })
+    }
+
+    /// Does again what a commit did, by the numbers that [`Tx::open`] gives to the tables.
+    pub fn replay(&mut self, change: &Change<'_>) -> Result<(), redb::Error> {
+        match change.table {
+            0 => self.meta.replay(change),
+            1 => self.subscriptions.replay(change),
+            2 => self.ids.replay(change),
+            3 => self.events.replay(change),
+            4 => self.attempts.replay(change),
+            5 => self.due.replay(change),
+            6 => self.retry_at.replay(change),
+            7 => self.changes.replay(change),
+            8 => self.outcomes.replay(change),
+            9 => self.closed.replay(change),
+            other => Err(redb::Error::Corrupted(format!("the journal speaks of table {other}"))),
+        }
     }
 
     /// Writes the numbers back if they moved; what is left is for memory, once the commit is on disk.

@@ -1,6 +1,7 @@
 //! The log as its users see it, on a real redb that can be made to fail.
 
 mod damage;
+mod journal;
 mod upkeep;
 
 use std::{
@@ -37,6 +38,7 @@ const KEY: [u8; 32] = [7; 32];
 #[derive(Debug, Clone, Default)]
 struct Disk {
     bytes: Arc<Mutex<Vec<u8>>>,
+    journal: Arc<Mutex<Vec<u8>>>,
     fail_syncs: Arc<AtomicUsize>,
     failed: Arc<AtomicUsize>,
     panic_at_open: Arc<AtomicBool>,
@@ -76,11 +78,17 @@ impl StorageBackend for Disk {
 }
 
 impl Medium for Disk {
+    const JOURNAL: u64 = 1 << 20;
+
     fn open(&mut self) -> Result<redb::Database, OpenError> {
         if self.panic_at_open.swap(false, SeqCst) {
             panic!("the disk left nonsense");
         }
         Ok(redb::Database::builder().create_with_backend(self.clone())?)
+    }
+
+    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+        Ok(Box::new(Self { bytes: Arc::clone(&self.journal), ..self.clone() }))
     }
 }
 

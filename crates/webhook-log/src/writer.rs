@@ -5,7 +5,7 @@
 //! everything in memory is read again from the reopened store and nobody in the batch gets an answer.
 
 use std::{
-    collections::HashSet,
+    cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -15,20 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redb::{Database, ReadableDatabase, ReadableTable};
+use redb::{Database, Durability};
 use tokio::sync::{Notify, oneshot, watch};
-use webhook_model::SubscriptionId;
 
 use crate::{
-    due::Snapshot,
     histogram::Histogram,
+    journal::Journal,
     log::{COMMIT_BOUNDS, Health, Memory, Shared},
     medium::{Medium, OpenError},
-    meta::Attachment,
-    record,
+    opening::{self, Opened},
     seal::SealingKey,
-    subscriptions::{self, SubscriptionSet},
-    tables::{Committed, FORMAT, Head, META, SUBSCRIPTIONS, Tx},
+    tables::{Committed, Head, Tx},
 };
 
 /// Tells a caller that its job is on disk.
@@ -56,15 +53,9 @@ pub(crate) struct Writer<M> {
     key: SealingKey,
     shared: Arc<Shared>,
     messages: Receiver<Message>,
+    /// Open as long as the database is.
+    journal: Option<Journal>,
     head: Head,
-}
-
-/// What is read when the store opens.
-struct Opened {
-    database: Database,
-    head: Head,
-    memory: Memory,
-    lanes: HashSet<SubscriptionId>,
 }
 
 impl<M: Medium> Writer<M> {
@@ -73,7 +64,7 @@ impl<M: Medium> Writer<M> {
         key: SealingKey,
         messages: Receiver<Message>,
     ) -> Result<(Arc<Shared>, Self), OpenError> {
-        let opened = open(&mut medium, &key)?;
+        let opened = opening::open(&mut medium, &key)?;
         let shared = Arc::new(Shared {
             database: RwLock::new(Some(opened.database)),
             memory: RwLock::new(opened.memory),
@@ -85,7 +76,10 @@ impl<M: Medium> Writer<M> {
             commits: Histogram::new(COMMIT_BOUNDS),
         });
         shared.lanes_moved.notify_one();
-        Ok((Arc::clone(&shared), Self { medium, key, shared, messages, head: opened.head }))
+        Ok((
+            Arc::clone(&shared),
+            Self { medium, key, shared, messages, journal: Some(opened.journal), head: opened.head },
+        ))
     }
 
     pub fn run(mut self) {
@@ -105,7 +99,10 @@ impl<M: Medium> Writer<M> {
                 break;
             }
         }
-        *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = database.as_ref().map(opening::close) {
+            tracing::warn!(%error, "the delivery log was not closed cleanly; the next start replays its journal");
+        }
         self.shared.health.send_replace(Health::Unavailable { reason: "the store was closed".to_owned() });
     }
 
@@ -153,12 +150,22 @@ impl<M: Medium> Writer<M> {
     }
 
     fn commit(&mut self, batch: Vec<Job>) -> Result<(), String> {
+        let mut jobs = batch.into_iter().peekable();
+        while jobs.peek().is_some() {
+            self.commit_some(&mut jobs)?;
+        }
+        Ok(())
+    }
+
+    fn commit_some(&mut self, jobs: &mut impl Iterator<Item = Job>) -> Result<(), String> {
         let started = Instant::now();
         let committed = {
             let guard = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
             let Some(database) = guard.as_ref() else { return Err("the store is not open".to_owned()) };
             let memory = self.shared.memory.read().unwrap_or_else(PoisonError::into_inner).clone();
-            catch_unwind(AssertUnwindSafe(|| write(database, self.head, memory, &self.key, batch)))
+            let Some(journal) = &mut self.journal else { return Err("the journal is not open".to_owned()) };
+            let (head, key) = (self.head, &self.key);
+            catch_unwind(AssertUnwindSafe(|| write(database, journal, head, memory, key, jobs)))
         };
         let (acks, committed) = match committed {
             Ok(Ok(done)) => done,
@@ -196,6 +203,7 @@ impl<M: Medium> Writer<M> {
         tracing::error!(%reason, "the delivery log failed; intake and sending stop until it works again");
         self.shared.health.send_replace(Health::Unavailable { reason });
         *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = None;
+        self.journal = None;
         let mut pause = FIRST_PAUSE;
         loop {
             match self.reopen() {
@@ -216,7 +224,7 @@ impl<M: Medium> Writer<M> {
 
     /// redb can panic on what a failing disk left; that must not be the end of the writer.
     fn reopen(&mut self) -> Result<Opened, OpenError> {
-        let opened = catch_unwind(AssertUnwindSafe(|| open(&mut self.medium, &self.key)));
+        let opened = catch_unwind(AssertUnwindSafe(|| opening::open(&mut self.medium, &self.key)));
         opened.unwrap_or_else(|_| Err(OpenError::Damaged("opening it panicked".to_owned())))
     }
 
@@ -234,7 +242,7 @@ impl<M: Medium> Writer<M> {
     }
 
     fn resume(&mut self, opened: Opened) {
-        self.head = opened.head;
+        (self.head, self.journal) = (opened.head, Some(opened.journal));
         *self.shared.memory.write().unwrap_or_else(PoisonError::into_inner) = opened.memory;
         *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.database);
         self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(opened.lanes);
@@ -245,106 +253,34 @@ impl<M: Medium> Writer<M> {
     }
 }
 
-/// One transaction, quick to repair: it is also two-phase, as is advised where others choose the data.
+/// One transaction of as many jobs as make a good one; the rest stays in `jobs`.
 fn write(
     database: &Database,
+    journal: &mut Journal,
     head: Head,
     memory: Memory,
     key: &SealingKey,
-    batch: Vec<Job>,
+    jobs: &mut impl Iterator<Item = Job>,
 ) -> Result<(Vec<Ack>, Committed), redb::Error> {
     let mut txn = database.begin_write()?;
-    txn.set_quick_repair(true);
-    let mut acks = Vec::with_capacity(batch.len());
+    let redo = RefCell::new(journal.redo());
+    let mut acks = Vec::new();
     let committed = {
-        let mut tx = Tx::open(&txn, head, memory, key)?;
-        for job in batch {
+        let mut tx = Tx::open(&txn, &redo, head, memory, key)?;
+        for job in jobs {
             acks.push(job(&mut tx)?);
+            if redo.borrow().is_enough() {
+                break;
+            }
         }
         tx.finish()?
     };
-    txn.commit()?;
+    // First the journal: nobody may see what a crash could take back.
+    if journal.append(redo.into_inner())? {
+        txn.set_durability(Durability::None)?;
+        txn.commit()?;
+    } else {
+        opening::sync(txn, journal)?;
+    }
     Ok((acks, committed))
-}
-
-/// Opens the store and reads what is kept in memory.
-fn open(medium: &mut impl Medium, key: &SealingKey) -> Result<Opened, OpenError> {
-    let database = medium.open()?;
-    prepare(&database, key)?;
-    let txn = database.begin_read().map_err(redb::Error::from)?;
-    let meta = txn.open_table(META).map_err(redb::Error::from)?;
-    let value = |name: &str| -> Result<Option<Vec<u8>>, OpenError> {
-        Ok(meta.get(name).map_err(redb::Error::from)?.map(|row| row.value().to_vec()))
-    };
-    let damaged = || OpenError::Damaged("its facts about itself are missing".to_owned());
-    let log_id: Arc<str> =
-        String::from_utf8(value("log_id")?.ok_or_else(damaged)?).map_err(|_| damaged())?.into();
-    let head = record::decode_head(&value("head")?.ok_or_else(damaged)?).map_err(|_| damaged())?;
-    let attachment = value("attachment")?.and_then(|text| serde_json::from_slice::<Attachment>(&text).ok());
-    let set = read_subscriptions(&txn, key)?;
-    let snapshot = Snapshot::new(txn, Arc::clone(&log_id));
-    let lanes = snapshot.lanes()?.into_iter().collect();
-    let bytes = value("bytes")?.and_then(|row| row.try_into().ok()).map_or(0, u64::from_be_bytes);
-    let memory = Memory { log_id, set, attachment: attachment.map(Arc::new), bytes };
-    drop((meta, snapshot));
-    Ok(Opened { database, head, memory, lanes })
-}
-
-/// Makes the tables of a new file; refuses a file of a newer version.
-fn prepare(database: &Database, key: &SealingKey) -> Result<(), OpenError> {
-    let mut txn = database.begin_write().map_err(redb::Error::from)?;
-    txn.set_quick_repair(true);
-    let found = {
-        let meta = txn.open_table(META).map_err(redb::Error::from)?;
-        let format = meta.get("format").map_err(redb::Error::from)?;
-        format.map(|row| row.value().try_into().map(u32::from_be_bytes).unwrap_or(0))
-    };
-    match found {
-        Some(FORMAT) => {
-            let anew = subscriptions::seal_anew(&txn, key)?;
-            if anew == 0 {
-                return Ok(txn.abort().map_err(redb::Error::from)?);
-            }
-            txn.commit().map_err(redb::Error::from)?;
-            tracing::info!(
-                subscriptions = anew,
-                "sealed anew with the present key; the old one is not needed for this log any more"
-            );
-            return Ok(());
-        }
-        Some(found) => return Err(OpenError::Newer { found, known: FORMAT }),
-        None => {}
-    }
-    {
-        let head = Head { seq: 1, change: 1 };
-        let memory =
-            Memory { log_id: "".into(), set: SubscriptionSet::default(), attachment: None, bytes: 0 };
-        let mut tx = Tx::open(&txn, head, memory, key)?;
-        let log_id = new_log_id();
-        tx.meta.insert("format", FORMAT.to_be_bytes().as_slice()).map_err(redb::Error::from)?;
-        tx.meta.insert("log_id", log_id.as_bytes()).map_err(redb::Error::from)?;
-        tx.meta.insert("head", record::encode_head(head).as_slice()).map_err(redb::Error::from)?;
-    }
-    txn.commit().map_err(redb::Error::from)?;
-    Ok(())
-}
-
-/// The identity of a log that did not exist before.
-pub(crate) fn new_log_id() -> String {
-    uuid::Uuid::new_v4().hyphenated().to_string()
-}
-
-fn read_subscriptions(txn: &redb::ReadTransaction, key: &SealingKey) -> Result<SubscriptionSet, redb::Error> {
-    let mut set = SubscriptionSet::default();
-    for row in txn.open_table(SUBSCRIPTIONS)?.iter()? {
-        let (id, bytes) = row?;
-        let id = SubscriptionId::from_u128(id.value());
-        match subscriptions::from_row(id, bytes.value(), key) {
-            Ok(subscription) => drop(set.put(subscription)),
-            Err(_) => {
-                tracing::error!(subscription_id = %id, "a stored subscription could not be read (another key?); its deliveries fail as inactive until Odoo sends it again")
-            }
-        }
-    }
-    Ok(set)
 }

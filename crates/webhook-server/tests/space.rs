@@ -14,7 +14,7 @@ impl<'a> SmallDisk<'a> {
     fn mount(folder: &'a Path) -> Self {
         std::fs::create_dir(folder).unwrap();
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m,mode=0700", "tmpfs"]).arg(folder);
+        mount.args(["-t", "tmpfs", "-o", "size=40m,mode=0700", "tmpfs"]).arg(folder);
         let mounted = mount.status().is_ok_and(|ended| ended.success());
         assert!(mounted, "this test mounts a small file system: run it as root");
         Self(folder)

@@ -8,7 +8,7 @@ use common::{Operator, SUBSCRIPTION, root};
 use serde_json::{Value, json};
 
 /// Every format keeps its fixture; a new one gets a folder of its own.
-const PRESENT: &str = "store/format-1";
+const PRESENT: &str = "store/format-2";
 
 fn fixtures() -> std::path::PathBuf {
     root().join("tests/fixtures")
@@ -78,7 +78,7 @@ fn the_store_of_every_released_format_opens_and_is_sound() {
 #[test]
 fn a_newer_store_is_refused_in_a_sentence_and_not_touched() {
     let operator = Operator::new();
-    restore(&operator, "format-1");
+    restore(&operator, "format-2");
     let store = operator.data().join("log.redb");
     const META: redb::TableDefinition<'_, &str, &[u8]> = redb::TableDefinition::new("meta");
     let database = redb::Database::open(&store).unwrap();

@@ -103,6 +103,11 @@ impl Daemon {
         self.data.join("log.redb")
     }
 
+    /// All files of the delivery log.
+    pub fn log_files(&self) -> [PathBuf; 2] {
+        [self.store(), webhook_log::medium::journal(&self.store())]
+    }
+
     fn command(&self, arguments: &[&str]) -> Result<Command> {
         let mut words = self.wrapper.clone();
         words.push(binary()?.display().to_string());

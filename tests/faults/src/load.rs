@@ -94,10 +94,15 @@ pub struct Event {
 impl Event {
     /// A new event for a subscription.
     pub fn new(subscription: &str, number: u64) -> Self {
+        Self::sized(subscription, number, 1 + number as usize % 700)
+    }
+
+    /// The same with so many bytes of data.
+    pub fn sized(subscription: &str, number: u64, size: usize) -> Self {
         let id = uuid::Uuid::now_v7().hyphenated().to_string();
         let now = SystemClock.now().to_string();
         let mut wire = json!({"event_id": id, "model": "sale.order", "event_type": "create", "record_ids": [number],
-            "user_id": 2, "timestamp": now, "records": [{"id": number, "name": "S".repeat(1 + number as usize % 700)}]});
+            "user_id": 2, "timestamp": now, "records": [{"id": number, "name": "S".repeat(size)}]});
         let body = hex(&Sha256::digest(wire.to_string()));
         if let Some(fields) = wire.as_object_mut() {
             fields.remove("event_id");

@@ -1,5 +1,5 @@
-//! Power cuts. A tape records every write, resize and sync that redb asks for; from it disks are made as a power cut
-//! may leave them: what was synced is there, of the rest anything may be lost, late, or torn at a sector.
+//! Power cuts. A tape records every write, resize and sync of the store and its journal; from it disks are made as a
+//! power cut may leave them: what was synced is there, of the rest anything may be lost, late, or torn at a sector.
 
 use std::{
     io,
@@ -31,13 +31,24 @@ const SECTOR: usize = 512;
 const KEY: [u8; 32] = [7; 32];
 const LANES: u128 = 3;
 
-/// Something that redb asked of the disk, or something that a caller was told.
+/// The store and its journal.
+const FILES: usize = 2;
+type Files = [Vec<u8>; FILES];
+
+/// Something that was asked of the disk, by file, or something that a caller was told.
 #[derive(Debug, Clone)]
 enum Op {
-    Write(usize, Vec<u8>),
-    Resize(usize),
-    Sync,
+    Write(usize, usize, Vec<u8>),
+    Resize(usize, usize),
+    Sync(usize),
     Told(Fact),
+}
+
+impl Op {
+    /// Whether a sync of this file makes it durable.
+    fn is_of(&self, file: usize) -> bool {
+        matches!(self, Self::Write(of, ..) | Self::Resize(of, _) if *of == file)
+    }
 }
 
 /// What a caller may rely on from now on.
@@ -50,23 +61,27 @@ enum Fact {
     Settled(u128, u32),
 }
 
-/// A disk that remembers all that was asked of it.
+/// A file on a disk that remembers all that was asked of it.
 #[derive(Debug, Clone, Default)]
-struct Tape(Arc<Mutex<Reel>>);
+struct Tape {
+    disk: Arc<Mutex<Reel>>,
+    file: usize,
+}
 
 #[derive(Debug, Default)]
 struct Reel {
-    bytes: Vec<u8>,
+    bytes: Files,
     ops: Vec<Op>,
 }
 
 impl Tape {
-    fn of(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(Reel { bytes, ops: Vec::new() })))
+    /// The store of a disk.
+    fn of(bytes: Files) -> Self {
+        Self { disk: Arc::new(Mutex::new(Reel { bytes, ops: Vec::new() })), file: 0 }
     }
 
     fn reel(&self) -> std::sync::MutexGuard<'_, Reel> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn told(&self, fact: Fact) {
@@ -76,45 +91,53 @@ impl Tape {
 
 impl StorageBackend for Tape {
     fn len(&self) -> io::Result<u64> {
-        Ok(self.reel().bytes.len() as u64)
+        Ok(self.reel().bytes[self.file].len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let (reel, start) = (self.reel(), offset as usize);
-        out.copy_from_slice(reel.bytes.get(start..start + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?);
+        let found = reel.bytes[self.file].get(start..start + out.len());
+        out.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut reel = self.reel();
-        reel.bytes.resize(len as usize, 0);
-        reel.ops.push(Op::Resize(len as usize));
+        reel.bytes[self.file].resize(len as usize, 0);
+        reel.ops.push(Op::Resize(self.file, len as usize));
         Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.reel().ops.push(Op::Sync);
+        self.reel().ops.push(Op::Sync(self.file));
         Ok(())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let (mut reel, start) = (self.reel(), offset as usize);
-        reel.bytes[start..start + data.len()].copy_from_slice(data);
-        reel.ops.push(Op::Write(start, data.to_vec()));
+        reel.bytes[self.file][start..start + data.len()].copy_from_slice(data);
+        reel.ops.push(Op::Write(self.file, start, data.to_vec()));
         Ok(())
     }
 }
 
 impl Medium for Tape {
+    /// Small, so that it is full, and the store synced, every few steps.
+    const JOURNAL: u64 = 128 << 10;
+
     fn open(&mut self) -> Result<Database, OpenError> {
         Ok(Database::builder().create_with_backend(self.clone())?)
+    }
+
+    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+        Ok(Box::new(Self { file: 1, ..self.clone() }))
     }
 }
 
 /// A run of a log on a tape: the disk as it was before, and everything since.
 #[derive(Debug)]
 pub struct Recording {
-    before: Vec<u8>,
+    before: Files,
     ops: Vec<Op>,
 }
 
@@ -130,7 +153,7 @@ pub enum Disk {
 /// A disk after a power cut, and what callers were told before.
 #[derive(Debug)]
 pub struct Image {
-    bytes: Vec<u8>,
+    bytes: Files,
     facts: Vec<Fact>,
     /// Writes that were not synced, of which some did not arrive.
     pub at_risk: usize,
@@ -243,10 +266,12 @@ impl Recording {
         for op in &self.ops[..moment] {
             match op {
                 Op::Told(fact) => facts.push(*fact),
-                Op::Sync => {
+                Op::Sync(file) => {
                     syncs += 1;
                     if !matches!(disk, Disk::Lying(n) if syncs % n == 0) {
-                        pending.drain(..).for_each(|op| apply(&mut bytes, op, None));
+                        pending
+                            .extract_if(.., |op: &mut &Op| op.is_of(*file))
+                            .for_each(|op| apply(&mut bytes, op, None));
                     }
                 }
                 op => pending.push(op),
@@ -272,10 +297,11 @@ impl Recording {
     }
 }
 
-fn apply(bytes: &mut Vec<u8>, op: &Op, torn: Option<&mut Dice>) {
+fn apply(bytes: &mut Files, op: &Op, torn: Option<&mut Dice>) {
     match op {
-        Op::Resize(len) => bytes.resize(*len, 0),
-        Op::Write(start, data) => {
+        Op::Resize(file, len) => bytes[*file].resize(*len, 0),
+        Op::Write(file, start, data) => {
+            let bytes = &mut bytes[*file];
             if bytes.len() < start + data.len() {
                 bytes.resize(start + data.len(), 0); // written behind an end that was not moved yet
             }
@@ -287,7 +313,7 @@ fn apply(bytes: &mut Vec<u8>, op: &Op, torn: Option<&mut Dice>) {
                 }
             }
         }
-        Op::Sync | Op::Told(_) => {}
+        Op::Sync(_) | Op::Told(_) => {}
     }
 }
 

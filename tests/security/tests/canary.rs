@@ -213,10 +213,9 @@ fn commands_and_files(sidecar: &Sidecar, folder: &Path, settings: &Settings, tok
         holds_none(&place, &said, SEALED);
         holds_none(&place, &said, tokens);
     }
-    for (place, file) in
-        [("the store", sidecar.data().join("log.redb").to_str().unwrap()), ("a backup", backup)]
-    {
-        let bytes = fs::read(file).unwrap();
+    let read = |name: &str| fs::read(sidecar.data().join(name)).unwrap();
+    let log = [read("log.redb"), read("log.redb-journal")].concat();
+    for (place, bytes) in [("the store and its journal", log), ("a backup", fs::read(backup).unwrap())] {
         assert!(
             bytes.windows(PATH.len()).any(|part| part == PATH.as_bytes()),
             "{place} holds the URL: the search works"

@@ -111,7 +111,7 @@ fn every_file_that_others_can_read_is_refused_with_the_remedy() {
     let sidecar = Sidecar::start(folder.path(), &settings());
     let data = sidecar.data();
     assert!(sidecar.stop().0.success());
-    for name in ["token", "admin_token", "key", "log.redb"] {
+    for name in ["token", "admin_token", "key", "log.redb", "log.redb-journal"] {
         mode(&data.join(name), "640");
         let said = Sidecar::try_start(folder.path(), &settings()).unwrap_err();
         assert!(said.contains(&format!("{name} is open to others")) && said.contains("chmod 600"), "{said}");

@@ -57,10 +57,10 @@ fn a_backup_made_while_it_works_is_a_sound_log_with_another_identity_when_restor
     // What happens after the backup is not in it.
     settle(&log, 1, 200, 1);
     let store = folder.path().join("log.redb");
-    let busy = restore(&file, &store);
+    let busy = restore(&file, &store, &SealingKey::new(&KEY));
     assert!(matches!(busy, Err(CopyError::Open(OpenError::Locked))), "{busy:?}");
     log.close();
-    let replaced = restore(&file, &store).unwrap().unwrap();
+    let replaced = restore(&file, &store, &SealingKey::new(&KEY)).unwrap().unwrap();
     assert!(replaced.exists());
     let log = Log::open(medium::File::new(&store), SealingKey::new(&KEY)).unwrap();
     assert_ne!(log.log_id(), id);
@@ -86,12 +86,12 @@ fn what_is_no_sound_backup_changes_nothing() {
         txn.open_table(crate::tables::EVENTS).unwrap().remove(2).unwrap();
         txn.commit().unwrap();
     }
-    let refused = restore(&file, &store);
+    let refused = restore(&file, &store, &SealingKey::new(&KEY));
     assert!(matches!(&refused, Err(CopyError::Unsound { fault, .. }) if fault.contains("I4")), "{refused:?}");
     std::fs::write(&file, b"not a log").unwrap();
-    assert!(restore(&file, &store).is_err());
+    assert!(restore(&file, &store, &SealingKey::new(&KEY)).is_err());
     let names: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|f| f.unwrap().file_name()).collect();
-    assert_eq!(names.len(), 2, "nothing is left behind: {names:?}");
+    assert_eq!(names.len(), 3, "store, journal, backup; nothing is left behind: {names:?}");
     let log = Log::open(medium::File::new(&store), SealingKey::new(&KEY)).unwrap();
     assert_eq!((log.log_id(), log.read(|s| s.size()).unwrap()), (id, (3, 2)));
 }

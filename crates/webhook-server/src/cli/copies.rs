@@ -56,8 +56,8 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
 pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
     let data = DataDir::choose(config.data_dir.clone())?;
     // Makes what is missing, and refuses files that others can read.
-    data.open(config.token_file.as_deref())?;
-    match webhook_log::restore(&options.file, &data.store()) {
+    let key = data.open(config.token_file.as_deref())?.key;
+    match webhook_log::restore(&options.file, &data.store(), &key) {
         Ok(replaced) => {
             let was = replaced.map_or_else(String::new, |old| {
                 format!("; the log that was there is {} now, delete it when all is well", old.display())

@@ -12,7 +12,7 @@ use tokio::process::Command;
 use super::{NotPossible, Run};
 use crate::{
     daemon::{binary, until},
-    load::Dice,
+    load::{Dice, Event},
     strace::Strace,
     world::{MIXED, PROMPT, Tally, World},
 };
@@ -27,7 +27,7 @@ async fn failing_calls(mut run: Run, call: &str, error: &str, when: &str) -> Res
         let inject = format!("{call}:error={error}:when={when}");
         let trace = world.folder.path().join("strace");
         let strace =
-            Strace::attach(world.daemon.pid()?, &trace, call, &inject, &[world.daemon.store()]).await?;
+            Strace::attach(world.daemon.pid()?, &trace, call, &inject, &world.daemon.log_files()).await?;
         let more = world.submit(100)?;
         strace.fired(1).await?;
         if when.ends_with('+') {
@@ -129,7 +129,10 @@ async fn full_file_system(mut world: World, run: &mut Run) -> Result<Tally> {
     let mut submitter = world.submit(200)?;
     world.more_acknowledged(1 + run.dice.roll(60) as usize, &mut submitter).await;
     let ballast = fill(&world.daemon.data)?;
-    let more = world.submit(4000)?;
+    // The journal has its space already; these are more than it can hold.
+    let id = world.subscriptions[0].id.clone();
+    let large = (0..400).map(|number| Event::sized(&id, 1_000_000 + number, 50_000)).collect();
+    let more = world.submit_these(large)?;
     world.more_unknown(3).await.context("V0: it was not full")?;
     ensure!(world.daemon.ended().is_none(), "it ended: {}", world.daemon.last_words());
     fs::remove_file(ballast)?;
@@ -261,8 +264,8 @@ pub async fn file_size_limit(mut run: Run) -> Result<Tally> {
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &PROMPT).await?;
         let mut submitter = world.submit(100)?;
         world.more_acknowledged(20, &mut submitter).await;
-        let size = fs::metadata(world.daemon.store())?.len();
-        world.daemon.limit(Resource::Fsize, Some(size / 2))?;
+        // The journal is behind that after the first commits.
+        world.daemon.limit(Resource::Fsize, Some(64 << 10))?;
         let more = world.submit(100)?;
         world.more_unknown(2).await.context("V0: no write failed")?;
         ensure!(world.daemon.ended().is_none(), "SIGXFSZ killed it: {}", world.daemon.last_words());

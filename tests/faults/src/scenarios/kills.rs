@@ -76,8 +76,8 @@ fn copy_private(from: &Path, to: &Path) -> Result<()> {
 }
 
 const STORE_CALLS: &str = "pwrite64,fdatasync,fsync,ftruncate";
-/// Events of one round of the sweep: a few commits of acceptance and of settlement.
-const SWEPT: usize = 40;
+/// Events of one round of the sweep: some commits of acceptance and of settlement.
+const SWEPT: usize = 120;
 
 /// SIGKILL at the n-th system call on the store, for every n that there is (quick: a sample).
 pub async fn at_store_calls(mut run: Run) -> Result<Tally> {
@@ -85,7 +85,7 @@ pub async fn at_store_calls(mut run: Run) -> Result<Tally> {
     let mut places = Vec::new();
     let mut world = template.copy(Dice(run.dice.roll(u64::MAX))).await?;
     let trace = world.folder.path().join("strace");
-    world.daemon.wrapper = strace::wrapper(&trace, STORE_CALLS, None, &[world.daemon.store()]);
+    world.daemon.wrapper = strace::wrapper(&trace, STORE_CALLS, None, &world.daemon.log_files());
     world.daemon.start().await?;
     world.submit(SWEPT)?.await?;
     for (call, count) in strace::counts(&trace)? {
@@ -99,7 +99,7 @@ pub async fn at_store_calls(mut run: Run) -> Result<Tally> {
         let mut world = template.copy(dice).await?;
         let inject = format!("{call}:signal=SIGKILL:when={n}");
         let trace = world.folder.path().join("strace");
-        world.daemon.wrapper = strace::wrapper(&trace, STORE_CALLS, Some(&inject), &[world.daemon.store()]);
+        world.daemon.wrapper = strace::wrapper(&trace, STORE_CALLS, Some(&inject), &world.daemon.log_files());
         world.daemon.launch()?;
         let submitter = world.submit(SWEPT)?;
         killed_then_restarted(world, submitter).await

@@ -1,0 +1,223 @@
+//! The journal: what was committed since the store was last synced, in one append and one fsync a commit.
+//!
+//! A durable commit of redb costs two fsyncs, and on a grown store hundreds of kilobytes for the state of its page
+//! allocator. So a commit's rows go to this small file first, and to redb without a sync; only when the journal is full
+//! does redb sync, and the journal begins anew. A start replays the unbroken row of records that follow the store.
+//!
+//! * A record says which row has which value, never "add": the row of records can be replayed over a store that has
+//!   some of it already, or all of it.
+//! * Its hash covers a random number, new with each sync of the store and kept in it, so that neither an older record
+//!   nor bytes that somebody put into an event can be taken for one that follows.
+//! * It begins on a block of its own: a write that the power cuts short damages no record that was acknowledged.
+//! * The file has its full size from the start, so that an append changes no metadata, which a sync would write too.
+
+use std::io;
+
+use redb::StorageBackend;
+use sha2::{Digest, Sha256};
+
+/// No write to a disk tears more than this apart from its neighbours.
+const BLOCK: usize = 4096;
+/// Length and number of the record, and the hash.
+const HEADER: usize = 4 + 4 + 16;
+/// What one record can carry; a commit of more is a sync of the store itself.
+const LARGEST: usize = 4 << 20;
+/// A commit ends here: more would only cost memory, and make the first of its callers wait.
+const ENOUGH: usize = 1 << 20;
+/// Memory that is kept for the next record.
+const KEPT: usize = 256 << 10;
+
+/// The random number that names one sync of the store.
+pub(crate) type Epoch = [u8; 16];
+
+/// A number that nobody can foretell.
+///
+/// # Errors
+/// The random source failed.
+pub(crate) fn new_epoch() -> io::Result<Epoch> {
+    let mut epoch = Epoch::default();
+    getrandom::fill(&mut epoch).map_err(|_| io::Error::other("the random source failed"))?;
+    Ok(epoch)
+}
+
+/// What a commit changes, row by row, as it happens.
+pub(crate) struct Redo {
+    /// The header's place, then (table, key length, value length + 1 or 0 for a removal, key, value) for each row.
+    bytes: Vec<u8>,
+    /// It became too much for one record, or is not wanted.
+    is_off: bool,
+}
+
+/// One row that was put or removed.
+pub(crate) struct Change<'a> {
+    pub table: u8,
+    pub key: &'a [u8],
+    /// None: removed.
+    pub value: Option<&'a [u8]>,
+}
+
+impl Redo {
+    /// Notes nothing: for what is not committed by way of the journal.
+    pub fn off() -> Self {
+        Self { bytes: Vec::new(), is_off: true }
+    }
+
+    pub fn note(&mut self, change: &Change<'_>) {
+        let value = change.value.unwrap_or_default();
+        if self.is_off || self.bytes.len() + change.key.len() + value.len() > LARGEST {
+            *self = Self::off();
+            return;
+        }
+        let length = change.value.map_or(0, |value| value.len() as u32 + 1);
+        self.bytes.push(change.table);
+        self.bytes.push(change.key.len() as u8);
+        self.bytes.extend(length.to_le_bytes());
+        self.bytes.extend(change.key);
+        self.bytes.extend(value);
+    }
+
+    /// Whether the commit should end here, and leave the rest to the next one.
+    pub fn is_enough(&self) -> bool {
+        self.is_off || self.bytes.len() >= ENOUGH
+    }
+}
+
+/// The changes of a record, in order. What was hashed is well-formed; what is not ends the row.
+pub(crate) fn changes(mut record: &[u8]) -> impl Iterator<Item = Change<'_>> {
+    std::iter::from_fn(move || {
+        let (&[table, key, a, b, c, d], rest) = record.split_first_chunk::<6>()?;
+        let length = u32::from_le_bytes([a, b, c, d]) as usize;
+        let (key, rest) = rest.split_at_checked(key.into())?;
+        let (value, rest) = rest.split_at_checked(length.saturating_sub(1))?;
+        record = rest;
+        Some(Change { table, key, value: (length > 0).then_some(value) })
+    })
+}
+
+/// The open journal.
+pub(crate) struct Journal {
+    file: Box<dyn StorageBackend>,
+    size: u64,
+    epoch: Epoch,
+    /// Where the next record goes, and its number behind the sync.
+    at: u64,
+    number: u32,
+    spare: Vec<u8>,
+}
+
+impl Journal {
+    /// Opens it, and makes it with `size` bytes where it is missing or was never finished; answers whether it had to.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn open(file: Box<dyn StorageBackend>, size: u64) -> io::Result<(Self, bool)> {
+        let is_new = file.len()? < size;
+        if is_new {
+            // Written, not only set: what is allocated at an append would be metadata to sync.
+            let zeros = vec![0; KEPT];
+            file.set_len(size)?;
+            for at in (0..size).step_by(KEPT) {
+                file.write(at, &zeros[..KEPT.min((size - at) as usize)])?;
+            }
+            file.sync_data()?;
+        }
+        Ok((Self { file, size, epoch: Epoch::default(), at: 0, number: 0, spare: Vec::new() }, is_new))
+    }
+
+    /// The next record behind the sync of the store that `epoch` names; `None` where the unbroken row ends.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn next(&mut self, epoch: &Epoch) -> io::Result<Option<Vec<u8>>> {
+        if self.at + HEADER as u64 > self.size {
+            return Ok(None);
+        }
+        let mut header = [0; HEADER];
+        self.file.read(self.at, &mut header)?;
+        let (length, number) = (u32::from_le_bytes(part(&header, 0)), u32::from_le_bytes(part(&header, 4)));
+        let end = self.at + HEADER as u64 + u64::from(length);
+        if number != self.number || end > self.size {
+            return Ok(None);
+        }
+        let mut content = vec![0; length as usize];
+        self.file.read(self.at + HEADER as u64, &mut content)?;
+        if header[8..] != hash(epoch, &header[..8], &content) {
+            return Ok(None);
+        }
+        self.at = end.next_multiple_of(BLOCK as u64);
+        self.number += 1;
+        Ok(Some(content))
+    }
+
+    /// Whether records follow behind the end of the unbroken row. None can, unless the disk lost what it had synced: a
+    /// record is synced before the next is written.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn is_torn_apart(&mut self, epoch: &Epoch) -> io::Result<bool> {
+        let (end, number) = (self.at, self.number);
+        let mut header = [0; HEADER];
+        for at in (end..self.size).step_by(BLOCK) {
+            self.file.read(at, &mut header)?;
+            let found = u32::from_le_bytes(part(&header, 4));
+            if found <= number || u64::from(found) > self.size / BLOCK as u64 {
+                continue;
+            }
+            (self.at, self.number) = (at, found);
+            if self.next(epoch)?.is_some() {
+                return Ok(true);
+            }
+        }
+        (self.at, self.number) = (end, number);
+        Ok(false)
+    }
+
+    /// What a commit is to note its rows in.
+    pub fn redo(&mut self) -> Redo {
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.resize(HEADER, 0);
+        Redo { bytes, is_off: false }
+    }
+
+    /// Makes a commit durable; answers false where it does not fit, and the store must be synced instead.
+    ///
+    /// # Errors
+    /// The disk said no. Whether the record is there is unknown.
+    pub fn append(&mut self, redo: Redo) -> io::Result<bool> {
+        let Redo { mut bytes, is_off } = redo;
+        if is_off || self.at + bytes.len().next_multiple_of(BLOCK) as u64 > self.size {
+            return Ok(false);
+        }
+        let length = (bytes.len() - HEADER) as u32;
+        let (header, content) = bytes.split_at_mut(HEADER);
+        header[..4].copy_from_slice(&length.to_le_bytes());
+        header[4..8].copy_from_slice(&self.number.to_le_bytes());
+        let hash = hash(&self.epoch, &header[..8], content);
+        header[8..].copy_from_slice(&hash);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        self.file.write(self.at, &bytes)?;
+        self.file.sync_data()?;
+        self.at += bytes.len() as u64;
+        self.number += 1;
+        bytes.clear();
+        bytes.shrink_to(KEPT);
+        self.spare = bytes;
+        Ok(true)
+    }
+
+    /// The store was synced and says `epoch`: what the journal has is in the store.
+    pub fn restart(&mut self, epoch: Epoch) {
+        (self.epoch, self.at, self.number) = (epoch, 0, 0);
+    }
+}
+
+fn hash(epoch: &Epoch, header: &[u8], content: &[u8]) -> [u8; 16] {
+    let digest = Sha256::new().chain_update(epoch).chain_update(header).chain_update(content).finalize();
+    part(&digest, 0)
+}
+
+fn part<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut part = [0; N];
+    part.copy_from_slice(&bytes[at..at + N]);
+    part
+}
