@@ -10,11 +10,12 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from realodoo.attacks import Attacks
 from realodoo.cache import wait_until
 from realodoo.odoo import Site
 from realodoo.receiver import Receiver
 from realodoo.sidecar import Sidecar
-from realodoo.web import Session
+from realodoo.web import Session, json2
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -121,6 +122,65 @@ def line():
                 folder.mkdir(parents=True, exist_ok=True)
                 for log in (line.odoo.log, line.sidecar.log):
                     (folder / log.name).write_text(log.read_text())
+
+
+@pytest.fixture(scope="session")
+def attacks():
+    """What was tried of an attacker's, for the table of attacks."""
+    attacks = Attacks()
+    yield attacks
+    attacks.write("line")
+
+
+# Who comes to Odoo's doors, and with which rights. The manager is no administrator of the system.
+PEOPLE = {
+    "manager": "base.group_user,mcp_webhook.group_manager,base.group_allow_export",
+    "administrator": "base.group_system,mcp_webhook.group_manager,base.group_allow_export",
+    "employee": "base.group_user,base.group_allow_export",
+    "visitor": "base.group_portal",
+}
+MAKE_PEOPLE = """
+import datetime
+until = datetime.datetime.now() + datetime.timedelta(days=1)
+for name, groups in PEOPLE.items():
+    ids = [env.ref(group).id for group in groups.split(',')]
+    user = env['res.users'].create({'name': name, 'login': f'door-{name}', 'password': f'door-{name}', 'group_ids': [(6, 0, ids)]})
+    print('KEY', name, env(user=user.id)['res.users.apikeys'].sudo()._generate('rpc', 'line', until))
+env.cr.commit()
+"""
+
+
+class Person:
+    """A user with both ways in: a session of the web client, and an API key."""
+
+    def __init__(self, line, name, key):
+        self.line, self.name, self.key = line, name, key
+        self.login()
+
+    def login(self):
+        """A new session: the old one goes with the server."""
+        self.session = Session(self.line.odoo, f"door-{self.name}", f"door-{self.name}")
+
+    @property
+    def partner(self):
+        """The id of the user's own partner."""
+        return self.line.session.read("res.users", [("id", "=", self.session.uid)], "partner_id")[0]["partner_id"][0]
+
+    def call(self, model, method, *args, **kwargs):
+        """As the web client calls."""
+        return self.session.call(model, method, *args, **kwargs)
+
+    def json2(self, model, method, /, **params):
+        """As a program with an API key calls."""
+        return json2(self.line.odoo, self.key, model, method, **params)
+
+
+@pytest.fixture(scope="session")
+def people(line):
+    """Those who come to Odoo's doors, by name."""
+    told = line.shell(f"PEOPLE = {PEOPLE!r}\n{MAKE_PEOPLE}")
+    keys = [text.split()[-2:] for text in told.splitlines() if "KEY " in text]
+    return {name: Person(line, name, key) for name, key in keys}
 
 
 @pytest.fixture(autouse=True)

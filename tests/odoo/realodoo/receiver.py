@@ -1,6 +1,7 @@
 """An endpoint that keeps what arrives, and answers as it is told."""
 
 import json
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,10 +30,11 @@ class Arrival:
 class Receiver:
     """A receiver on a free port. Every path is an endpoint of its own.
 
-    ``answers[path]`` is a status, or a :class:`threading.Event` for which the answer waits.
+    ``answers[path]`` is a status, a :class:`threading.Event` for which the answer waits, or a function of the
+    :class:`Arrival` that answers ``(status, body)``. With ``certificate``, a PEM file with its key, it speaks TLS.
     """
 
-    def __init__(self, pages=None):
+    def __init__(self, pages=None, certificate=None):
         self.arrivals = []
         self.answers = {}
         self.pages = pages or {}
@@ -41,11 +43,12 @@ class Receiver:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
 
             def do_POST(self):
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                status = receiver.arrived(Arrival(self.path, dict(self.headers.items()), body))
-                self._answer(status, "text/plain", f"status {status}".encode())
+                status, text = receiver.arrived(Arrival(self.path, dict(self.headers.items()), body))
+                self._answer(status, "text/plain", text)
 
             def do_GET(self):
                 page = receiver.pages.get(self.path.partition("?")[0])
@@ -71,18 +74,27 @@ class Receiver:
         self.server.daemon_threads = True
         self.port = self.server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # the handshake is the connection's own thread's business
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
+            self.server.handle_error = lambda *_: None  # who does not trust us hangs up
+            self.url = f"https://127.0.0.1:{self.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def arrived(self, arrival):
-        """Keeps a request; answers the status to give."""
+        """Keeps a request; answers the status and the body to give."""
         with self.changed:
             self.arrivals.append(arrival)
             self.changed.notify_all()
         answer = self.answers.get(arrival.path.partition("?")[0], 200)
         if isinstance(answer, threading.Event):
             answer.wait(120)
-            return 200
-        return answer
+            answer = 200
+        if callable(answer):
+            return answer(arrival)
+        return answer, f"status {answer}".encode()
 
     def on(self, path):
         """What arrived at a path."""

@@ -26,8 +26,8 @@ class Sidecar:
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
 
-    def start(self):
-        """Starts it and waits until it is healthy."""
+    def start(self, **environment):
+        """Starts it, with more environment variables if given, and waits until it is healthy."""
         settings = {
             "MCP_WEBHOOKD_NETWORK_ALLOW_HTTP": "true",
             "MCP_WEBHOOKD_NETWORK_ALLOW_NETWORKS": "127.0.0.0/8",
@@ -36,7 +36,7 @@ class Sidecar:
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
-                env=dict(os.environ, **settings),
+                env=dict(os.environ, **settings, **environment),
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

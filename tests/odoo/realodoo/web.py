@@ -2,16 +2,17 @@
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from http.cookiejar import CookieJar
 
 
 class RpcError(Exception):
-    """Odoo answered with an error."""
+    """Odoo answered with an error; ``body`` is all that it said."""
 
-    def __init__(self, status, name, message):
+    def __init__(self, status, name, message, body=""):
         super().__init__(f"{status} {name}: {message}")
-        self.status, self.name, self.message = status, name, message
+        self.status, self.name, self.message, self.body = status, name, message, body
 
 
 class Session:
@@ -35,8 +36,13 @@ class Session:
             body = json.loads(answer.read())
         if "error" in body:
             data = body["error"].get("data", {})
-            raise RpcError(200, data.get("name"), data.get("message") or data.get("debug"))
+            raise RpcError(200, data.get("name"), data.get("message") or data.get("debug"), json.dumps(body))
         return body.get("result")
+
+    def get(self, path, **params):
+        """What a page answers, as bytes."""
+        with self.opener.open(f"{self.server.url}{path}?{urllib.parse.urlencode(params)}", timeout=120) as answer:
+            return answer.read()
 
     def call(self, model, method, *args, **kwargs):
         """Calls a method of a model."""
@@ -81,4 +87,4 @@ def json2(server, key, model, method, /, **params):
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
         body = json.loads(error.read() or b"{}")
-        raise RpcError(error.code, body.get("name"), body.get("message")) from None
+        raise RpcError(error.code, body.get("name"), body.get("message"), json.dumps(body)) from None
