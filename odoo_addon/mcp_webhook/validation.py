@@ -279,34 +279,6 @@ def endpoint_label(url):
     return host if port == usual else f"{host}:{port}"
 
 
-def is_allowed(url, allowed_hosts):
-    """Whether `host[/path-prefix]` entries, comma-separated, cover the URL.
-
-    A prefix ends at a path segment; dot segments and user names are never covered.
-    An entry without a port covers any.
-    """
-    where = endpoint(url)
-    if not where:
-        return False
-    parts = urlsplit(url)
-    path = parts.path or "/"
-    lowered = path.lower()
-    dotted = any(segment in (".", "..") for segment in path.split("/"))
-    if "@" in parts.netloc or dotted or "%2e" in lowered or "%2f" in lowered:
-        return False
-    if "\\" in url or any(ord(char) <= 32 for char in url):
-        return False
-    host, port = where
-    for entry in (allowed_hosts or "").split(","):
-        allowed, _slash, prefix = entry.strip().partition("/")
-        if not allowed or allowed.lower() not in (host, f"{host}:{port}"):
-            continue
-        prefix = "/" + prefix.rstrip("/")
-        if prefix == "/" or path == prefix or path.startswith(prefix + "/"):
-            return True
-    return False
-
-
 def parse_headers(env, label, text):
     """`{name: value}` of `Name: value` lines."""
     headers = {}

@@ -18,3 +18,4 @@ from . import mcp_event_subscription_preview
 from . import mcp_webhook_alerts
 from . import delivery_advice
 from . import res_config_settings
+from . import res_users

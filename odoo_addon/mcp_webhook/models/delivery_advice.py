@@ -88,6 +88,11 @@ class McpWebhookDelivery(models.Model):
             )
         if self.subscription_id.paused:
             return self.env._("The subscription is paused. Resume it to send what waits.")
+        if self.subscription_id and not self.subscription_id.sudo().user_id.active:
+            return self.env._(
+                "It waits: the subscription's user is archived. Choose another user there "
+                "to send what waits."
+            )
         if self.next_attempt_at:
             return self.env._(
                 "It is tried again at %s. To try at once, correct the cause first.",

@@ -198,6 +198,9 @@ class McpEventSubscription(models.Model):
             raise UserError(self.env._("It is inactive: activate it first, then test."))
         if self.approval == "waiting":
             raise UserError(self.env._("It waits for approval: approve it, then test."))
+        fault = self._fault()
+        if fault:
+            raise UserError(fault)
 
     def _notify_test(self, event):
         if self.paused:

@@ -12,6 +12,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError
 
 from .. import validation
+from ..allowed_hosts import is_allowed
 from .mcp_event_subscription import MANAGER
 
 PARAMETERS = (
@@ -207,7 +208,7 @@ class McpEventSubscription(models.Model):
                 self.approval = "approved"
             return
         allowed = self.env["mcp.webhook.sidecar"].sudo()._parameter("allowed_hosts")
-        closed = self.webhook_url and not validation.is_allowed(self.webhook_url, allowed)
+        closed = self.webhook_url and not is_allowed(self.webhook_url, allowed)
         if closed:
             if self.approval != "waiting":
                 self.approval = "waiting"

@@ -2,6 +2,7 @@
 """The watched set: which subscriptions look at which model."""
 
 from odoo import api, models, tools
+from odoo.fields import Domain
 
 from ..capture import Watch, WatchedBy
 
@@ -80,20 +81,33 @@ class McpEventSubscription(models.Model):
         return {name: Watch(tuple(watchers)) for name, watchers in found.items()}
 
     @api.model
-    def _flag_missing_fields(self):
-        """Say in `sync_error` which watched fields are gone."""
-        watching = self.sudo().search([("watched_field_names", "not in", (False, ""))])
-        for subscription in watching:
-            model = self.env.get(subscription.model_name)
-            known = model._fields if model is not None else {}
-            names = subscription.watched_field_names.split(",")
-            missing = [name for name in names if name and name not in known]
-            if missing:
-                text = self.env._(
-                    "watched_field_ids: %(names)s no longer exists in %(model)s. "
-                    "Nothing is sent until you correct the watched fields.",
-                    names=", ".join(missing),
-                    model=subscription.model_name,
-                )
-                if subscription.sync_error != text:
-                    subscription.sync_error = text
+    def _flag_faults(self):
+        """Say in `sync_error` what is wrong by `_fault`."""
+        for subscription in self.sudo().search(Domain.TRUE):
+            fault = subscription._fault()
+            if fault and subscription.sync_error != fault:
+                subscription.sync_error = fault
+
+    def _fault(self):
+        """Why it fires nothing, for reasons that the sidecar cannot know, or None: a
+        watched field is gone, or the user whose rights decide."""
+        self.ensure_one()
+        stored = self.sudo()
+        if not stored.user_id.active:
+            return self.env._(
+                "user_id: %s is archived, and so are the rights that decide what may "
+                "leave. Nothing is sent until you choose another user.",
+                stored.user_id.name,
+            )
+        model = self.env.get(stored.model_name)
+        known = model._fields if model is not None else {}
+        names = (stored.watched_field_names or "").split(",")
+        missing = [name for name in names if name and name not in known]
+        if not missing:
+            return None
+        return self.env._(
+            "watched_field_ids: %(names)s no longer exists in %(model)s. "
+            "Nothing is sent until you correct the watched fields.",
+            names=", ".join(missing),
+            model=stored.model_name,
+        )

@@ -36,6 +36,7 @@ SYNCED_FIELDS = frozenset(
         "payload_template",
         "secret_value",
         "timeout_s",
+        "user_id",
         "watched_field_ids",
         "webhook_headers",
         "webhook_secret",
@@ -90,6 +91,16 @@ class McpEventSubscription(models.Model):
         self.env["mcp.webhook.tombstone"].sudo().create([{"uuid": u} for u in uuids])
         self._sync_after_commit()
         return result
+
+    def _user_came_or_went(self):
+        """Their rights decide what leaves. The form says it at once, the sidecar is told
+        when it answers."""
+        for subscription in self:
+            fault = subscription._fault()
+            if fault:
+                subscription.sync_error = fault
+        self.sync_pending = True
+        self._sync_after_commit()
 
     def _sync_after_commit(self):
         postcommit = self.env.cr.postcommit
@@ -195,7 +206,8 @@ class McpEventSubscription(models.Model):
     def _sidecar_values(self):
         """The contract's subscription object, complete: also the secret and headers.
 
-        One that waits for approval is paused: nothing leaves, nothing is lost.
+        One that waits for approval, or whose user is archived, is paused: nothing
+        leaves, nothing is lost.
         """
         self.ensure_one()
         stored = self.sudo()
@@ -213,7 +225,9 @@ class McpEventSubscription(models.Model):
             ),
             "dialect": stored.dialect,
             "active": stored.active,
-            "paused": stored.paused or stored.approval == "waiting",
+            "paused": stored.paused
+            or stored.approval == "waiting"
+            or not stored.user_id.active,
             "timeout_s": stored.timeout_s,
             "max_in_flight": stored.max_in_flight,
             "max_attempts": stored.max_attempts,
@@ -223,12 +237,11 @@ class McpEventSubscription(models.Model):
 
     def _note_sync(self, refusal=None):
         """:param refusal: why the sidecar does not take it; None: it did"""
-        values = {"sync_pending": False, "sync_error": refusal or False}
+        error = refusal or self._fault() or False
+        values = {"sync_pending": False, "sync_error": error}
         changed = {name: v for name, v in values.items() if self[name] != v}
         if changed:
             self.sudo().with_context(tracking_disable=True).write(changed)
-        if not refusal and self.watched_field_names:
-            self._flag_missing_fields()
 
     def _refusal_text(self, message, data):
         """The sidecar's words, under our field's name."""

@@ -30,6 +30,11 @@ class McpEventSubscription(models.Model):
                 )
             subscription.message_post(body=body, subtype_xmlid="mail.mt_comment")
 
+    def message_get_followers(self, *args, **kwargs):
+        """Who follows it is for those who may read it: `mail.thread` asks nobody."""
+        self.check_access("read")
+        return super().message_get_followers(*args, **kwargs)
+
     @api.depends("last_delivery_status")
     def _compute_last_advice(self):
         for subscription in self:

@@ -204,7 +204,7 @@ class McpWebhookMirror(models.Model):
 def _tidy(env):
     """What needs no sidecar: faults to show, failures to count, badges to refresh."""
     env["mcp.webhook.mirror"]._lock()
-    env["mcp.event.subscription"]._flag_missing_fields()
+    env["mcp.event.subscription"]._flag_faults()
     Delivery = env["mcp.webhook.delivery"]
     Delivery._mirror_badges(Delivery)
     Delivery._mirror_waiting_badges()

@@ -5,6 +5,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from .. import validation
+from ..allowed_hosts import check_allowed_hosts
 from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
 from .sidecar_access import DEFAULT_URL
 
@@ -35,7 +36,8 @@ class ResConfigSettings(models.TransientModel):
         "Allowed Hosts",
         config_parameter="mcp_webhook.allowed_hosts",
         help="Comma-separated, host or host/path-prefix. Subscriptions that users make "
-        "through an AI to other hosts wait for a manager's approval.",
+        "through an AI to other hosts wait for a manager's approval. Hosts that receive "
+        "for everybody need the prefix, for example hooks.slack.com/services/T01234567.",
     )
     mcp_webhook_retention_days = fields.Integer(
         "Keep Deliveries (days)",
@@ -85,6 +87,15 @@ class ResConfigSettings(models.TransientModel):
                         "expected the sidecar's address. Example: %s.", DEFAULT_URL
                     ),
                 )
+
+    @api.constrains("mcp_webhook_allowed_hosts")
+    def _check_mcp_webhook_allowed_hosts(self):
+        stored = self.env["mcp.webhook.sidecar"]._parameter("allowed_hosts")
+        for settings in self:
+            # asked only about a change: everybody's settings are saved on this page
+            hosts = settings.mcp_webhook_allowed_hosts
+            if (hosts or "").strip() != stored:
+                check_allowed_hosts(self.env, "mcp_webhook_allowed_hosts", hosts)
 
     @api.constrains("mcp_webhook_retention_days")
     def _check_mcp_webhook_retention_days(self):

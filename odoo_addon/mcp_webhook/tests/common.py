@@ -33,6 +33,10 @@ class ScriptedSidecar:
     def methods(self):
         return [method for method, _params in self.calls]
 
+    def last(self, method):
+        """The parameters of the newest call of a method."""
+        return [params for name, params in self.calls if name == method][-1]
+
     def answer(self, method, params):
         params = params or {}
         self.calls.append((method, params))

@@ -168,6 +168,22 @@ class TestCallsOfAnAI(WebhookCase):
                 continue
             self.assertEqual(answer["state"], "waiting_approval", url)
 
+    def test_shared_host_needs_the_path_that_is_ours(self):
+        url = "https://hooks.slack.com/services/T0123/B0/x"
+        for hosts, state in (
+            ("hooks.slack.com", "waiting_approval"),
+            ("HOOKS.SLACK.COM/", "waiting_approval"),
+            ("hooks.slack.com:443", "waiting_approval"),
+            ("hooks.slack.com/services", "waiting_approval"),
+            ("hooks.slack.com/services/T0124", "waiting_approval"),
+            ("hooks.slack.com, hooks.slack.com/services/T0123", "active"),
+        ):
+            self.allow(hosts)
+            answer = self.calls(self.clerk).subscribe_events(
+                "res.partner", webhook_url=url
+            )
+            self.assertEqual(answer["state"], state, hosts)
+
     def test_manager_approves(self):
         made = self.of(self.subscribe_as_clerk())
         with self.assertRaises(AccessError):

@@ -240,6 +240,34 @@ class TestBrokenSubscription(WebhookCase):
         message = self.check_failed(subscription, partner)
         self.assertIn("archived", message)
 
+    def test_archived_user_stops_what_waits_and_the_form_says_why(self):
+        user = new_test_user(self.env, "leaver", groups="base.group_user")
+        subscription = self.subscribe(user_id=user.id)
+        self.sidecar.down = True
+        user.active = False
+        self.commit()
+        self.assertIn("choose another user", subscription.sync_error)
+        self.sidecar.down = False
+        self.sweep()
+        self.assertTrue(self.sidecar.last("subscription.update")["paused"])
+        self.assertIn("choose another user", subscription.sync_error)
+        self.assertRefused(subscription.action_send_test)
+        subscription.user_id = self.admin
+        self.commit()
+        self.assertFalse(self.sidecar.last("subscription.update")["paused"])
+        self.assertFalse(subscription.sync_error)
+
+    def test_user_who_comes_back_sets_it_going_again(self):
+        user = new_test_user(self.env, "leaver", groups="base.group_user")
+        subscription = self.subscribe(user_id=user.id)
+        for active in (False, True):
+            user.active = active
+            self.commit()
+            self.assertEqual(
+                self.sidecar.last("subscription.update")["paused"], not active
+            )
+            self.assertEqual(bool(subscription.sync_error), not active)
+
     def test_each_failure_is_counted_once(self):
         subscription = self.subscribe()
         self.break_domain(subscription, "nonsense")

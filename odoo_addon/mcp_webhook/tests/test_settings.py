@@ -88,6 +88,35 @@ class TestSettings(WebhookCase):
         self.assertEqual(self.param("sidecar_token"), "a-token-for-tests")
         self.assertEqual(self.param("allowed_hosts"), "a.example.com")
 
+    def test_allowed_hosts_are_checked(self):
+        for hosts, said in (
+            ("https://a.example.com", "without https://"),
+            ("*.example.com", "is not a host"),
+            ("a.example.com b.example.com", "is not a host"),
+            ("a.example.com, hooks.slack.com", "receives for everybody.*services/T"),
+            ("hooks.slack.com/services/", "receives for everybody"),
+            ("ptb.discord.com/api/webhooks", "receives for everybody"),
+            ("discord.com/api/v10/webhooks", "receives for everybody"),
+            ("prod-1.westeurope.logic.azure.com:443", "receives for everybody"),
+            ("webhook.site", "receives for everybody"),
+        ):
+            with self.assertRaisesRegex(ValidationError, said, msg=hosts):
+                self.settings(mcp_webhook_allowed_hosts=hosts)
+        for hosts in (
+            "a.example.com, b.example.com:8443/odoo,[2606:4700::1111]",
+            "hooks.slack.com/services/T01234567",
+            "discord.com/api/webhooks/1,discord.com/api/v10/webhooks/1",
+            False,
+        ):
+            self.settings(mcp_webhook_allowed_hosts=hosts)
+
+    def test_hosts_of_another_version_do_not_block_the_page(self):
+        self.env["ir.config_parameter"].set_param(
+            "mcp_webhook.allowed_hosts", "hooks.slack.com"
+        )
+        self.settings(mcp_webhook_retention_days=29).execute()
+        self.assertEqual(self.param("retention_days"), "29")
+
     def test_limits_are_checked(self):
         for values in (
             {"mcp_webhook_retention_days": 0},

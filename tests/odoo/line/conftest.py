@@ -144,7 +144,7 @@ import datetime
 until = datetime.datetime.now() + datetime.timedelta(days=1)
 for name, groups in PEOPLE.items():
     ids = [env.ref(group).id for group in groups.split(',')]
-    user = env['res.users'].create({'name': name, 'login': f'door-{name}', 'password': f'door-{name}', 'group_ids': [(6, 0, ids)]})
+    user = env['res.users'].create({'name': f'door-{name}', 'login': f'door-{name}', 'password': f'door-{name}', 'group_ids': [(6, 0, ids)]})
     print('KEY', name, env(user=user.id)['res.users.apikeys'].sudo()._generate('rpc', 'line', until))
 env.cr.commit()
 """

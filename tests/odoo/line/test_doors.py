@@ -11,7 +11,7 @@ OUTSIDERS = "I. Odoo: who is no manager"
 SECRETS = "I. Odoo: every public method, asked for secrets"
 WRITING = "I. Odoo: what a manager may not write"
 COMPANIES = "I. Odoo: managers of another company"
-SECRET, HEADER, PATH = "canary-door-secret-71a0", "canary-door-header-71a1", "canary-door-path-71a2"
+SECRET, HEADER, PATH, NAME = "canary-door-secret-71a0", "canary-door-header-71a1", "canary-door-path-71a2", "canary-door-name-71a3"
 SEALED = (SECRET, HEADER)
 LAST = ("action_remove_headers", "action_remove_secret", "unlink", "unsubscribe_events")  # they end what the others look at
 HIDDEN = ("secret_value", "headers_value", "webhook_secret", "webhook_headers")
@@ -37,7 +37,7 @@ print('METHODS', json.dumps(found))
 def planted(line):
     """A subscription with secrets and one of its deliveries: ids."""
     subscription, path = line.subscribe(
-        "res.partner", "create", name="door", path=f"/{PATH}", webhook_secret=SECRET,
+        "res.partner", "create", name=NAME, path=f"/{PATH}", webhook_secret=SECRET,
         webhook_headers=f"X-Api-Key: {HEADER}", enrich_fields="name", payload_template=json.dumps({"t": PATH}),
     )
     line.session.create("res.partner", name="Seen through doors")
@@ -86,8 +86,10 @@ def test_who_is_no_manager_finds_every_door_shut(line, people, planted, attacks,
     for model in MACHINERY:
         calls = [lambda m=model, n=n, a=a, k=k: person.call(m, n, *a, **k) for n, a, k in doors(model, 1) if n != "get_metadata"]
         attacks.refused(OUTSIDERS, f"{who}: every door of {model}", *calls)
-    own = [lambda ids=ids: person.call(SUBSCRIPTION, "message_subscribe", [planted[SUBSCRIPTION]], ids) for ids in ([1], [person.partner])]
-    attacks.refused(OUTSIDERS, f"{who}: message_subscribe, oneself and another", *own)
+    follow = lambda partner: person.call(SUBSCRIPTION, "message_subscribe", [planted[SUBSCRIPTION]], [partner])  # noqa: E731
+    attacks.refused(OUTSIDERS, f"{who}: message_subscribe of another", lambda: follow(1))
+    assert follow(person.partner) is False
+    attacks.held(OUTSIDERS, f"{who}: message_subscribe of oneself", "answered False")
     attacks.refused(OUTSIDERS, f"{who}: name_create", lambda: person.call(SUBSCRIPTION, "name_create", "x"))
     for method in ("action_approve", "action_send_test", "action_preview", "action_explain", "action_remove_secret",
                    "action_pause", "action_toggle_active", "action_archive", "action_redeliver_failures", "message_post",
@@ -158,12 +160,15 @@ def test_no_public_method_gives_a_secret_back(line, people, planted, attacks):
     told = line.shell(f"MODELS = {[SUBSCRIPTION, DELIVERY, *MACHINERY, 'mcp.webhook.sidecar']!r}\n{LIST_METHODS}")
     methods = json.loads(next(text for text in told.splitlines() if text.startswith("METHODS ")).partition(" ")[2])
     assert "read" in methods[SUBSCRIPTION] and "action_redeliver" in methods[DELIVERY]
+    people["manager"].json2(SUBSCRIPTION, "message_subscribe", ids=[planted[SUBSCRIPTION]], partner_ids=[people["manager"].partner])
     for model in (SUBSCRIPTION, DELIVERY):
         known, id_ = methods.pop(model), planted[model]
         fields = HIDDEN if model == SUBSCRIPTION else [f"subscription_id.{name}" for name in HIDDEN]
         for method in sorted(known, key=lambda name: (name in LAST, name)):
             calls = [c for who in ("manager", "administrator") for c in tries(people[who], model, method, known[method], id_, fields)]
             attacks.sealed(SECRETS, f"manager, administrator: {model}.{method}", SEALED, *calls)
+            calls = [c for who in ("employee", "visitor") for c in tries(people[who], model, method, known[method], id_, fields[:1])]
+            attacks.sealed(SECRETS, f"employee, visitor: {model}.{method}", (*SEALED, PATH, NAME, "door-manager"), *calls)
     for model, known in methods.items():
         calls = [c for name in known for c in tries(people["administrator"], model, name, known[name], 1, ["delivery_id.event"])]
         attacks.sealed(SECRETS, f"administrator: every method of {model}", SEALED, *calls)
