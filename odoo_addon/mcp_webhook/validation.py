@@ -92,6 +92,8 @@ def check_domain(env, label, text, model_name, user):
                 "as uid or context_today(). Example: [('customer_rank', '>', 0)]."
             ),
         )
+    if _has_nul(value):
+        refuse(label, env._("NUL characters are not allowed; remove them."))
     model = env[model_name].with_user(user)
     try:
         domain = Domain(value)
@@ -113,6 +115,13 @@ def check_domain(env, label, text, model_name, user):
                 reason=reason,
             ),
         )
+
+
+def _has_nul(value):
+    """Written as an escape, it is in no text yet."""
+    if isinstance(value, str):
+        return "\0" in value
+    return isinstance(value, list | tuple | set) and any(map(_has_nul, value))
 
 
 def _check_condition_fields(env, domain, model):

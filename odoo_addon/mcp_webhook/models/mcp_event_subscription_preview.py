@@ -87,8 +87,13 @@ class McpEventSubscription(models.Model):
 
 
 def readable_json(text):
-    """JSON indented for reading; anything else as it is."""
+    """JSON indented for reading; anything else as it is.
+
+    Half a surrogate pair, which JSON can spell and UTF-8 cannot, stays spelled: an
+    endpoint's answer must not make its own row unreadable.
+    """
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        readable = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, TypeError, RecursionError):
         return text
+    return readable.encode("utf-8", "backslashreplace").decode()

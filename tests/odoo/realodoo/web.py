@@ -86,5 +86,9 @@ def json2(server, key, model, method, /, **params):
         with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        body = json.loads(error.read() or b"{}")
+        said = error.read()
+        try:
+            body = json.loads(said)
+        except ValueError:
+            body = {"message": said.decode(errors="replace")}  # a page of the web server's own
         raise RpcError(error.code, body.get("name"), body.get("message"), json.dumps(body)) from None
