@@ -26,6 +26,16 @@ impl std::fmt::Debug for Running {
     }
 }
 
+/// The log in a data folder that no sidecar uses now, to put into it what a sidecar would not.
+///
+/// # Panics
+/// It does not open.
+pub fn open_log(folder: &Path) -> webhook_log::Log {
+    let data = DataDir::choose(Some(folder.to_owned())).unwrap();
+    let key = data.open(None).unwrap().key;
+    webhook_log::Log::open(webhook_log::medium::File::new(data.store()), key).unwrap()
+}
+
 impl Running {
     /// Starts it in `folder`, with these networks opened.
     ///

@@ -89,3 +89,82 @@ async fn the_most_costly_templates_hold_nobody_up() {
     assert!(sidecar.stop().0.success());
     report::write("templates", &[class], &[]);
 }
+
+/// What another version may have let through, one subscription each.
+fn of_another_version() -> Vec<(&'static str, Value)> {
+    vec![
+        ("a tag that nobody ended", json!({"text": "{{ nope"})),
+        ("an include", json!({"text": "{% include \"x\" %}"})),
+        ("a filter that is gone", json!({"text": "{{ model | gone }}"})),
+        ("a name that is gone", json!({"text": "{{ secret }}"})),
+        ("conditions that would overflow the stack", json!({"text": "{% if model %}".repeat(16_000)})),
+        (
+            "else without end",
+            json!({"text": format!("{{% if model %}}{}", "{% else if model %}".repeat(20_000))}),
+        ),
+        ("loops in loops in loops", json!({"text": "{% for a in records %}".repeat(5)})),
+        ("ten megabytes", json!({"text": "x".repeat(10 << 20)})),
+        ("lists in lists", (0..100).fold(json!("{{ model"), |inside, _| json!([inside]))),
+    ]
+}
+
+/// The store holds templates that this version refuses. The release binary starts with them, each delivery ends as
+/// failed with a reason, again after another start, and a good template cures it.
+#[tokio::test(flavor = "multi_thread")]
+async fn templates_of_another_version_are_failed_attempts_and_no_crash_loop() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut class = Class::new("G. Templates that another version stored");
+    let settings = Settings::config("[network]\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n");
+    let sidecar = Sidecar::start(folder.path(), &settings);
+    let mut stored = Vec::new();
+    for (what, template) in of_another_version() {
+        let made = subscription("http://127.0.0.1:9/", json!({"name": what, "paused": true}));
+        let made = sidecar.call("subscription.create", made).await.unwrap();
+        let waits = sidecar.submit(&made).await;
+        stored.push((what, made, template, waits));
+    }
+    assert!(sidecar.stop().0.success());
+    let bent = stored.clone();
+    let log = webhook_tests::open_log(&folder.path().join("data"));
+    let put = log.change_subscriptions(move |set| {
+        for (what, _, template, _) in bent {
+            let mut changed = (**set.iter().find(|each| each.name == what).unwrap()).clone();
+            (changed.payload_template, changed.paused) = (Some(template), false);
+            set.put(changed);
+        }
+    });
+    tokio::task::block_in_place(|| put.wait()).unwrap();
+    log.close();
+
+    for start in ["first", "second"] {
+        let sidecar = Sidecar::start(folder.path(), &settings);
+        for (what, made, _, waits) in &stored {
+            for event in [waits, &sidecar.submit(made).await] {
+                let ended = sidecar.outcome(event).await;
+                assert_eq!(ended["error"]["kind"], "render", "{what}: {ended}");
+                assert!(!ended["error"]["message"].as_str().unwrap().is_empty(), "{ended}");
+            }
+            class.held_case(format!("{what}, {start} start"), "what waited and what is new: `render`");
+        }
+        let healthy = sidecar.call("subscription.create", subscription("http://127.0.0.1:9/", json!({})));
+        let event = sidecar.submit(&healthy.await.unwrap()).await;
+        assert_eq!(sidecar.outcome(&event).await["error"]["kind"], "connect", "others go on");
+        assert_eq!(
+            sidecar.call("system.info", json!({})).await.unwrap()["pending"],
+            0,
+            "nothing is due for ever"
+        );
+        let (status, output) = sidecar.stop();
+        assert!(status.success() && !output.contains("panicked"), "{output}");
+    }
+    let sidecar = Sidecar::start(folder.path(), &settings);
+    for (_, made, template, _) in &stored {
+        let again = json!({"id": made["id"], "payload_template": template});
+        sidecar.call("subscription.update", again).await.expect_err("this version refuses it");
+        let cured = json!({"id": made["id"], "payload_template": {"text": "{{ model }}"}});
+        sidecar.call("subscription.update", cured).await.unwrap();
+        let event = sidecar.submit(made).await;
+        assert_eq!(sidecar.outcome(&event).await["error"]["kind"], "connect", "it was rendered");
+    }
+    report::write("templates-stored", &[class], &[]);
+}
