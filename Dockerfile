@@ -12,7 +12,7 @@ RUN apt-get update \
     && install -d -o mcp-webhookd -g mcp-webhookd -m 0700 /var/lib/mcp-webhookd
 COPY --from=build /src/target/release/mcp-webhookd /usr/bin/mcp-webhookd
 USER mcp-webhookd
-ENV STATE_DIRECTORY=/var/lib/mcp-webhookd
+ENV STATE_DIRECTORY=/var/lib/mcp-webhookd MALLOC_ARENA_MAX=2
 VOLUME /var/lib/mcp-webhookd
 EXPOSE 8170
 STOPSIGNAL SIGTERM

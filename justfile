@@ -4,8 +4,8 @@
 default:
     @just --list
 
-# Everything: Rust, a sample of all faults, lints, the addon in Odoo's own runner, the line against a real Odoo, the operator's day.
-test: _forget-attacks test-rust test-faults lint-addon test-addon test-line test-ops attacks
+# Everything: Rust, what comes from elsewhere, a sample of all faults, lints, the addon in Odoo's own runner, the line against a real Odoo, the operator's day.
+test: _forget-attacks test-rust supply test-faults lint-addon test-addon test-line test-ops attacks
 
 # The Rust tests.
 test-rust: _release _namespaces
@@ -84,7 +84,11 @@ fuzz SECONDS="60":
 sbom:
     @python3 tests/security/sbom.py
 
-# Licences, bans and sources of dependencies by deny.toml; known vulnerabilities where their database can be reached.
+# Licences, bans and sources of every package in Cargo.lock against deny.toml, in a second.
+supply:
+    python3 tests/security/supply.py
+
+# The same by cargo-deny, and known vulnerabilities where their database can be reached (minutes, to install it once).
 deny:
     @cargo deny --version >/dev/null 2>&1 || cargo install --locked cargo-deny
     cargo deny --locked check licenses bans sources
