@@ -285,8 +285,21 @@ mod tests {
             max_attempts: 1,
         };
         let attempt = AttemptRow::of(&event().first_attempt(), 1, false);
-        let rows = [event().encode(), attempt.encode(), subscription.encode()];
+        let mut rows = vec![event().encode(), attempt.encode(), subscription.encode()];
+        rows.extend(corpus());
         let key = crate::SealingKey::new(&[1; 32]);
+        let check = |bytes: &[u8]| {
+            let _ = EventRow::decode(bytes);
+            let _ = decode_head(bytes);
+            crate::journal::changes(bytes).for_each(drop);
+            let _ = AttemptRow::decode(bytes).and_then(|row| row.into_attempt(&event(), 1));
+            let id = SubscriptionId::from_u128(1);
+            assert!(
+                crate::subscriptions::from_row(id, bytes, &key).is_err(),
+                "nothing opens without the key"
+            );
+        };
+        rows.iter().for_each(|row| check(row));
         let seconds = std::env::var("FUZZ_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
         bolero::check!()
             .with_type::<(u8, u8, Vec<(u16, u8)>)>()
@@ -298,14 +311,17 @@ mod tests {
                     bytes[at] = *what;
                 }
                 bytes.truncate(bytes.len() - usize::from(*cut) % bytes.len());
-                let _ = EventRow::decode(&bytes);
-                let _ = decode_head(&bytes);
-                let _ = AttemptRow::decode(&bytes).and_then(|row| row.into_attempt(&event(), 1));
-                let id = SubscriptionId::from_u128(1);
-                assert!(
-                    crate::subscriptions::from_row(id, &bytes, &key).is_err(),
-                    "nothing opens without the key"
-                );
+                check(&bytes);
             });
+    }
+
+    /// Rows that stores of this and of other versions held, and findings.
+    fn corpus() -> Vec<Vec<u8>> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/security/corpus/record");
+        let files = std::fs::read_dir(folder).expect("a corpus").map(|entry| entry.expect("a file").path());
+        let mut paths: Vec<_> = files.collect();
+        paths.sort();
+        assert!(!paths.is_empty(), "the corpus is empty");
+        paths.iter().map(|path| std::fs::read(path).expect("a file")).collect()
     }
 }
