@@ -11,9 +11,16 @@ use webhook_log::SealingKey;
 use zeroize::Zeroizing;
 
 use crate::{
+    advice::Advise,
     live::Callers,
     token::{self, Tokens},
 };
+
+/// What to do about a folder that is not the sidecar's.
+const OTHER_DIR: &str = "give a folder of the sidecar's own with --data-dir DIR";
+/// What to do about what cannot be read or written.
+const SAME_USER: &str =
+    "look whose it is: everything here belongs to the sidecar's user, who runs its commands too";
 
 /// Where the sidecar keeps what must outlive it.
 #[derive(Debug, Clone)]
@@ -93,9 +100,9 @@ impl DataDir {
             .recursive(true)
             .mode(0o700)
             .create(&self.0)
-            .with_context(|| format!("make {folder}"))?;
+            .advise(format!("the data directory {folder} cannot be made"), OTHER_DIR)?;
         check_private(&self.0)?;
-        for entry in fs::read_dir(&self.0).with_context(|| format!("look into {folder}"))? {
+        for entry in fs::read_dir(&self.0).advise(folder, SAME_USER)? {
             check_private(&entry?.path())?;
         }
         let token_file = self.token_file(token_file);
@@ -171,7 +178,7 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        Err(error) => return Err(error).advise(path.display(), SAME_USER),
     };
     check_not_world_readable(path)?;
     match bytes.as_slice().try_into() {
@@ -206,7 +213,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&unfinished, path)?;
         path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
     };
-    write().with_context(|| format!("write {}", path.display()))
+    write().advise(format!("{} cannot be written", path.display()), SAME_USER)
 }
 
 /// A file or folder that others can read is refused: it may hold secrets.
@@ -214,11 +221,17 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// It is open to others, or is not there.
 pub fn check_private(path: &Path) -> Result<()> {
-    let found = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    let place = path.display();
+    let found = fs::metadata(path).advise(&place, "look whether it is there, and whose it is")?;
     let mode = found.mode() & 0o777;
+    if mode & 0o077 != 0 && found.is_dir() {
+        // Not everybody who names a folder by mistake should close it.
+        bail!(
+            "{place} is open to others (mode {mode:o}); if it is the sidecar's alone, run: chmod 700 {place}; else {OTHER_DIR}"
+        );
+    }
     if mode & 0o077 != 0 {
-        let wanted = if found.is_dir() { "700" } else { "600" };
-        bail!("{} is open to others (mode {mode:o}); run: chmod {wanted} {}", path.display(), path.display());
+        bail!("{place} is open to others (mode {mode:o}); run: chmod 600 {place}");
     }
     Ok(())
 }
@@ -229,7 +242,7 @@ pub fn check_private(path: &Path) -> Result<()> {
 /// # Errors
 /// It is open to everybody, or is not there.
 pub fn check_not_world_readable(path: &Path) -> Result<()> {
-    let found = fs::metadata(path).with_context(|| format!("look at {}", path.display()))?;
+    let found = fs::metadata(path).advise(path.display(), "look whether it is there, and whose it is")?;
     let mode = found.mode() & 0o777;
     if mode & 0o007 != 0 {
         bail!("{} is open to everybody (mode {mode:o}); run: chmod o= {}", path.display(), path.display());

@@ -2,6 +2,7 @@
 //!
 //! [`serve`] wires everything; [`front`] lets requests in; [`rpc`] answers them.
 
+mod advice;
 pub mod cli;
 pub mod config;
 pub mod files;

@@ -16,8 +16,31 @@ use crate::{
     token::{self, Rotation, Tokens},
 };
 
-/// Reads the configuration anew.
-pub type Source = Box<dyn Fn() -> Result<Config> + Send + Sync>;
+/// Where the configuration comes from, and who else follows it.
+pub trait Source: Send + Sync {
+    /// Reads it anew, and changes nothing.
+    ///
+    /// # Errors
+    /// All its faults.
+    fn read(&self) -> Result<Config>;
+
+    /// Logs at the level of a configuration that holds from now on.
+    ///
+    /// # Errors
+    /// There is no logging any more.
+    fn set_level(&self, config: &Config) -> Result<()>;
+}
+
+/// A configuration that stays as it is.
+impl Source for Config {
+    fn read(&self) -> Result<Config> {
+        Ok(self.clone())
+    }
+
+    fn set_level(&self, _: &Config) -> Result<()> {
+        Ok(())
+    }
+}
 
 /// A value that is replaced as a whole; whoever holds the old one goes on with it.
 #[derive(Debug)]
@@ -51,7 +74,7 @@ pub struct Live {
     started_with: Config,
     data: DataDir,
     own_port: u16,
-    source: Source,
+    source: Box<dyn Source>,
     callers: Swap<Callers>,
     url_policy: Swap<UrlPolicy>,
     transport: Swap<HttpTransport>,
@@ -75,7 +98,7 @@ impl Live {
         callers: Callers,
         greeter: Greeter,
         own_port: u16,
-        source: Source,
+        source: Box<dyn Source>,
     ) -> Result<Self> {
         Ok(Self {
             callers: Swap::new(callers),
@@ -110,11 +133,13 @@ impl Live {
     /// # Errors
     /// What is wrong with the new configuration, the token files or the certificate.
     pub fn reload(&self) -> Result<&'static str> {
-        let config = (self.source)()?;
+        let config = self.source.read()?;
         let callers = self.data.callers(config.token_file.as_deref())?;
         let transport = HttpTransport::new(network_policy(&config, self.own_port))?;
         let url_policy = url_policy(&config, self.own_port);
         let greeter = Greeter::new(&config)?;
+        // All is judged. This can fail only together with logging itself; what follows cannot.
+        self.source.set_level(&config)?;
         if greeter.is_tls() == self.greeter().is_tls() {
             self.greeter.put(greeter);
         }
@@ -146,7 +171,7 @@ impl Live {
     /// # Errors
     /// The file could not be read or written.
     pub fn rotate_token(&self, step: Rotation) -> Result<PathBuf> {
-        let config = (self.source)()?;
+        let config = self.source.read()?;
         let file = self.data.token_file(config.token_file.as_deref());
         token::rotate(&file, step)?;
         self.callers.put(self.data.callers(config.token_file.as_deref())?);

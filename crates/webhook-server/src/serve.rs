@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Result, anyhow};
 use futures_util::FutureExt;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,6 +26,7 @@ use webhook_log::{Log, medium};
 use webhook_model::limits;
 
 use crate::{
+    advice::{self, Advise},
     config::Config,
     files::{self, DataDir},
     front::Front,
@@ -59,23 +60,25 @@ impl Sidecar {
     /// # Errors
     /// What is in the way, with the remedy.
     pub async fn open(config: Config, data: DataDir) -> Result<Self> {
-        let same = config.clone();
-        Self::open_with(config, data, Box::new(move || Ok(same.clone()))).await
+        let source = Box::new(config.clone());
+        Self::open_with(config, data, source).await
     }
 
     /// The same; a reload asks `source` for the configuration.
     ///
     /// # Errors
     /// What is in the way, with the remedy.
-    pub async fn open_with(config: Config, data: DataDir, source: live::Source) -> Result<Self> {
+    pub async fn open_with(config: Config, data: DataDir, source: Box<dyn live::Source>) -> Result<Self> {
         let greeter = Greeter::new(&config)?;
         let opened = data.open(config.token_file.as_deref())?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .with_context(|| format!("listen on {}; is another sidecar running there?", config.listen))?;
+        let listener = TcpListener::bind(config.listen).await.advise(
+            format!("{} cannot be listened on", config.listen),
+            "end what listens there already, or choose another address with --listen ADDR:PORT",
+        )?;
         let address = listener.local_addr()?;
         let (store, key) = (medium::File::new(data.store()), opened.key);
-        let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await??;
+        let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await?;
+        let log = log.map_err(|error| anyhow!(advice::of_open(&error)))?;
         let clock = Arc::new(SystemClock);
         let live = Live::new(config.clone(), data.clone(), opened.callers, greeter, address.port(), source)?;
         let live = Arc::new(live);

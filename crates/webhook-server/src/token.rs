@@ -2,9 +2,11 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
+
+use crate::advice::Advise;
 
 /// A token's shortest length. The ones made here have 43 characters.
 const SHORTEST: usize = 24;
@@ -25,14 +27,18 @@ impl Tokens {
     /// # Errors
     /// It cannot be read, is empty, or holds a token that could be guessed.
     pub fn read(path: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("read the token file {}", path.display()))?;
+        let text = fs::read_to_string(path)
+            .advise(format!("the token file {}", path.display()), "look whose it is")?;
         let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         if lines.is_empty() {
             bail!("the token file {} is empty; delete it and a new token is made", path.display());
         }
         if lines.iter().any(|line| line.len() < SHORTEST || !line.bytes().all(|b| b.is_ascii_graphic())) {
-            bail!("a token in {} is shorter than {SHORTEST} visible ASCII characters", path.display());
+            bail!(
+                "a token in {} is shorter than {SHORTEST} visible ASCII characters; write a longer one, such as that of: \
+                 openssl rand -hex 32",
+                path.display()
+            );
         }
         Ok(Self(lines.iter().map(|line| digest(line)).collect()))
     }
@@ -58,7 +64,8 @@ pub enum Rotation {
 /// # Errors
 /// The file could not be read or written.
 pub fn rotate(path: &Path, step: Rotation) -> Result<()> {
-    let before = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+    let before = fs::read_to_string(path)
+        .advise(format!("the token file {}", path.display()), "start the sidecar once, then it is there")?;
     let newest = before.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
     let after = match step {
         Rotation::Begin => format!("{}\n{newest}\n", random()?),

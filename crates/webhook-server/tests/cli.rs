@@ -20,6 +20,107 @@ fn without_a_sidecar_every_command_says_what_to_do() {
 }
 
 #[test]
+fn every_failure_ends_with_what_to_do() {
+    let operator = Operator::with_sidecar();
+    let (address, id) = (operator.address(), SUBSCRIPTION);
+    let port = address.rsplit(':').next().unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (
+            &["--listen", "127.0.0.1:0", "serve"],
+            1,
+            "or give this one a data directory of its own with --data-dir DIR",
+        ),
+        (&["--config", "/nowhere", "serve"], 2, "correct them and start again"),
+        (&["backup", "/nowhere/backup.redb"], 1, "make it, or name a file elsewhere"),
+        (&["restore", "/nowhere/backup.redb"], 1, "name one that `mcp-webhookd backup` made"),
+        (
+            &["deliveries", "show", id],
+            4,
+            "look for it with: mcp-webhookd deliveries list, or subscriptions list",
+        ),
+        (&["deliveries", "show", "x"], 4, "correct that and try again"),
+        (
+            &["deliveries", "redeliver", "--subscription", id, "--since", "2x"],
+            1,
+            "3d or 2026-11-23T10:15:00Z",
+        ),
+        (&["listen", "--port", port], 1, "give another --port"),
+        (&["listen", "--secret", "short"], 1, "give it as the subscription has it"),
+        (&["template", "preview", "-"], 1, "correct it and try again"),
+        (&["nonsense"], 2, "try '--help'."),
+    ];
+    for (arguments, code, remedy) in cases {
+        ends_with(operator.command(arguments), *code, remedy);
+    }
+    let elsewhere = operator.folder.path().join("elsewhere");
+    ends_with(Operator::command_at(&elsewhere, &["verify"]), 1, "give --data-dir DIR");
+    let taken = Operator::command_at(&elsewhere, &["--listen", &address, "serve"]);
+    ends_with(taken, 1, "or choose another address with --listen ADDR:PORT");
+    let other = "give a folder of the sidecar's own with --data-dir DIR";
+    ends_with(Operator::command_at("/proc/x".as_ref(), &["serve"]), 1, other);
+    ends_with(Operator::command_at("/".as_ref(), &["serve"]), 1, other);
+    std::fs::write(elsewhere.join("token"), "short\n").unwrap();
+    let weak = Operator::command_at(&elsewhere, &["--listen", "127.0.0.1:0", "serve"]);
+    ends_with(weak, 1, "write a longer one, such as that of: openssl rand -hex 32");
+}
+
+/// The last thing that a failure says is what to do, and it says it once.
+#[track_caller]
+fn ends_with(mut command: std::process::Command, code: i32, remedy: &str) {
+    let told = common::Ran::from(command.output().unwrap()).expect(code, remedy).err;
+    assert!(told.trim_end().ends_with(remedy), "{told}");
+    assert_eq!(told.matches(remedy).count(), 1, "{told}");
+}
+
+#[test]
+fn an_empty_list_says_so_beside_the_output() {
+    let operator = Operator::with_sidecar();
+    for (list, says) in [("deliveries", "no attempts"), ("subscriptions", "they are made in Odoo")] {
+        let ran = operator.run(&[list, "list"]).expect(0, says);
+        assert_eq!(ran.out, "", "{list}");
+        assert_eq!(operator.run(&[list, "list", "--json"]).expect(0, "").out, "");
+    }
+}
+
+#[test]
+fn the_configurations_faults_come_all_at_once_wherever_they_are() {
+    let operator = Operator::new();
+    let file = operator.folder.path().join("config.toml");
+    std::fs::write(&file, "[server]\nlisten = \"0.0.0.0:1\"\n[retention]\ndays = 0\n[log]\ncolour = 1\n")
+        .unwrap();
+    let mut command = operator.command(&["--config", file.to_str().unwrap(), "check-config"]);
+    let ran = command.env("MCP_WEBHOOKD_DISPATCH_MAX_IN_FLIGHT", "many").output().unwrap();
+    let told = common::Ran::from(ran).expect(2, "correct them and start again").err;
+    let places: Vec<&str> = told.lines().filter_map(|line| line.split(": ").nth(1)).collect();
+    let place = |place: &str| format!("{}, {place}", file.display());
+    assert_eq!(
+        places,
+        [
+            &place("line 4, column 8"),
+            &place("line 6, column 1"),
+            "MCP_WEBHOOKD_DISPATCH_MAX_IN_FLIGHT",
+            "[server]",
+            "the configuration has faults; correct them and start again"
+        ],
+        "{told}"
+    );
+}
+
+#[test]
+fn check_config_looks_into_the_files_that_it_names() {
+    let operator = Operator::new();
+    let file = operator.folder.path().join("config.toml");
+    let text = "[server]\ntls_cert_file = \"/nowhere/cert.pem\"\n\
+                tls_key_file = \"/nowhere/key.pem\"\n[network]\nextra_ca_file = \"/nowhere/ca.pem\"\n";
+    std::fs::write(&file, text).unwrap();
+    let told =
+        operator.run(&["--config", file.to_str().unwrap(), "check-config"]).expect(2, "correct them").err;
+    for named in ["/nowhere/key.pem", "/nowhere/ca.pem"] {
+        assert!(told.contains(named), "{named}: {told}");
+    }
+}
+
+#[test]
 fn the_addons_token_is_told_that_there_is_no_administration() {
     let operator = Operator::with_sidecar();
     operator.addon("system.attach", json!({"database": "u1", "database_name": "prod"}));
@@ -202,7 +303,8 @@ fn a_backup_taken_while_it_runs_is_restored_under_a_new_identity() {
     let file = operator.folder.path().join("backup.redb");
     let file = file.to_str().unwrap();
     operator.run(&["backup", file]).expect(0, "the sidecar is running and makes the copy itself");
-    operator.run(&["backup", file]).expect(4, "exists already; name another file");
+    operator.run(&["backup", file]).expect(4, "exists already; name another file, or move it away\n");
+    operator.run(&["backup", "/proc/backup.redb"]).expect(4, "where the sidecar's user may write");
     operator.run(&["compact"]).expect(0, "and has");
     operator.run(&["restore", file]).expect(1, "stop it, restore, and start it again");
     operator.stop();
@@ -233,10 +335,16 @@ fn completions_manual_and_example_come_from_the_binary() {
 #[test]
 fn help_explains_every_command_and_option() {
     let operator = Operator::new();
-    operator.run(&["--help"]).expect(0, "Examples:");
+    let help = operator.run(&["--help"]).expect(0, "Examples:").out;
+    assert!(help.starts_with("Delivers Odoo's webhook events"), "{help}");
     operator.run(&["deliveries", "redeliver", "--help"]).expect(0, "--dry-run");
     operator.run(&["token", "rotate", "--help"]).expect(0, "In two steps");
     operator.run(&["nonsense"]).expect(2, "--help");
+    let help = operator.run(&["deliveries", "list", "--help"]).expect(0, "Options of every command:").out;
+    assert!(
+        help.find("--status") < help.find("Options of every command:"),
+        "its own options come first: {help}"
+    );
 }
 
 #[test]

@@ -68,6 +68,32 @@ fn one_line_per_submit_and_one_per_attempt_and_neither_tells_a_secret() {
 }
 
 #[test]
+fn a_reload_that_is_refused_leaves_the_log_level_too() {
+    let operator = Operator::new();
+    let file = operator.folder.path().join("config.toml");
+    std::fs::write(&file, "").unwrap();
+    let mut command =
+        operator.command(&["--listen", "127.0.0.1:0", "--config", file.to_str().unwrap(), "serve"]);
+    let mut daemon = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(daemon.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.by_ref().any(|line| line.contains("is ready")));
+    let reload = || operator.call(&operator.token("admin_token"), "admin.reload", Value::Null).1;
+    let good = std::fs::read(operator.data().join("token")).unwrap();
+    std::fs::write(&file, "[log]\nlevel = \"error\"\n").unwrap();
+    std::fs::write(operator.data().join("token"), "short\n").unwrap();
+    assert!(reload()["message"].as_str().unwrap().contains("write a longer one"));
+    let log_a_line = || operator.call(&operator.token("admin_token"), "admin.compact", Value::Null).1;
+    assert!(log_a_line()["after_bytes"].is_u64());
+    std::fs::write(operator.data().join("token"), good).unwrap();
+    assert!(reload()["message"].as_str().unwrap().contains("log level are those of the files now"));
+    assert!(log_a_line()["after_bytes"].is_u64());
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    // Of two, the one before the level was taken.
+    assert_eq!(lines.filter(|line| line.contains("compacted the delivery log")).count(), 1);
+}
+
+#[test]
 fn rust_log_goes_before_the_configuration() {
     let mut operator = Operator::new();
     operator.start_with(&[], &[("RUST_LOG", "info"), ("MCP_WEBHOOKD_LOG_LEVEL", "error")]);

@@ -56,7 +56,7 @@ impl Client {
         };
         match answer.get_mut("result") {
             Some(result) => Ok(result.take()),
-            None => Err(refused(&answer["error"]).into()),
+            None => Err(refused(method, &answer["error"]).into()),
         }
     }
 
@@ -70,7 +70,12 @@ impl Client {
 }
 
 /// What the sidecar said, and what to do about it.
-fn refused(error: &Value) -> Trouble {
+fn refused(method: &str, error: &Value) -> Trouble {
+    let message = error["message"].as_str().unwrap_or("the call was refused");
+    // Administration is for operators alone: its refusals say what to do themselves.
+    if method.starts_with("admin.") {
+        return Trouble::Refused(message.to_owned());
+    }
     let advice = match error["data"]["kind"].as_str() {
         Some("not_found") => "look for it with: mcp-webhookd deliveries list, or subscriptions list",
         Some("conflict") => "wait for it with: mcp-webhookd deliveries show",
@@ -78,7 +83,7 @@ fn refused(error: &Value) -> Trouble {
         Some("store_unavailable") => "see what is in the way with: mcp-webhookd status",
         _ => "correct that and try again",
     };
-    Trouble::Refused(format!("{}; {advice}", error["message"].as_str().unwrap_or("the call was refused")))
+    Trouble::Refused(format!("{message}; {advice}"))
 }
 
 fn read(path: &Path, folder: &Path) -> Result<String> {

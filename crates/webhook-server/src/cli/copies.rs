@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
 use webhook_log::{Log, medium};
 
 use super::{Trouble, client::Client, output};
-use crate::{config::Config, files::DataDir};
+use crate::{
+    advice::{self, Advise},
+    config::Config,
+    files::DataDir,
+};
 
 #[derive(Debug, Args)]
 pub struct BackupOptions {
@@ -27,6 +31,9 @@ pub struct RestoreOptions {
 /// Copies the log into a new file, also while the sidecar runs.
 pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
     let file = std::path::absolute(&options.file).context("find out where the file is to be")?;
+    if let Some(folder) = file.parent().filter(|folder| !folder.is_dir()) {
+        bail!("there is no folder {}; make it, or name a file elsewhere", folder.display());
+    }
     let data = store(config)?;
     let rows = match open(config, &data) {
         Ok(log) => {
@@ -34,14 +41,13 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
             let copied = log.read(|snapshot| Ok(snapshot.backup(&file, |rows| bar.set_position(rows))))?;
             bar.finish_and_clear();
             log.close();
-            Some(copied?)
+            Some(copied.map_err(|error| anyhow!(advice::of_backup(&file, &error)))?)
         }
         Err(error) if is_locked(&error) => {
             eprintln!("mcp-webhookd: the sidecar is running and makes the copy itself");
-            let asked = async { Client::new(config)?.call("admin.backup", json!({"file": file})).await };
-            super::block_on(asked)?["rows"].as_u64()
+            ask(config, "copying", "admin.backup", json!({"file": file}))?["rows"].as_u64()
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(unopened(&error)),
     };
     let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
     eprintln!(
@@ -54,10 +60,16 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
 
 /// Puts a backup in the place of the log.
 pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
+    if !options.file.is_file() {
+        bail!("there is no file {}; name one that `mcp-webhookd backup` made", options.file.display());
+    }
     let data = DataDir::choose(config.data_dir.clone())?;
     // Makes what is missing, and refuses files that others can read.
     let key = data.open(config.token_file.as_deref())?.key;
-    match webhook_log::restore(&options.file, &data.store(), &key) {
+    let waiting = output::waiting("verifying and restoring");
+    let restored = webhook_log::restore(&options.file, &data.store(), &key);
+    waiting.finish_and_clear();
+    match restored {
         Ok(replaced) => {
             let was = replaced.map_or_else(String::new, |old| {
                 format!("; the log that was there is {} now, delete it when all is well", old.display())
@@ -72,7 +84,7 @@ pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
         Err(webhook_log::CopyError::Open(medium::OpenError::Locked)) => {
             bail!("the sidecar is running; stop it, restore, and start it again")
         }
-        Err(error) => Err(Trouble::Unsound(error.to_string()).into()),
+        Err(error) => Err(Trouble::Unsound(advice::of_restore(&error)).into()),
     }
 }
 
@@ -82,19 +94,19 @@ pub fn compact(config: &Config) -> Result<()> {
     let before = length(&data.store());
     match open(config, &data) {
         Ok(log) => {
-            let bar = output::spinner("compacting");
-            log.compact().wait()?;
-            bar.finish_and_clear();
+            let waiting = output::waiting("compacting");
+            let compacted = log.compact().wait();
+            waiting.finish_and_clear();
             log.close();
+            compacted.advise("the delivery log was not made smaller", "look at the disk, and try again")?;
         }
         Err(error) if is_locked(&error) => {
             eprintln!(
                 "mcp-webhookd: the sidecar is running; it compacts, and intake and sending wait meanwhile"
             );
-            let asked = async { Client::new(config)?.call("admin.compact", json!({})).await };
-            let _: Value = super::block_on(asked)?;
+            ask(config, "compacting", "admin.compact", json!({}))?;
         }
-        Err(error) => return Err(error),
+        Err(error) => return Err(unopened(&error)),
     }
     let mb = |bytes: u64| bytes as f64 / 1e6;
     eprintln!(
@@ -122,6 +134,22 @@ fn open(config: &Config, data: &DataDir) -> Result<Log> {
     Ok(Log::open(medium::File::new(data.store()), opened.key)?)
 }
 
+/// The running sidecar does it.
+fn ask(config: &Config, doing: &'static str, method: &str, params: Value) -> Result<Value> {
+    let waiting = output::waiting(doing);
+    let answer = super::block_on(async { Client::new(config)?.call(method, params).await });
+    waiting.finish_and_clear();
+    answer
+}
+
 fn is_locked(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(medium::OpenError::Locked))
+}
+
+/// Why the log did not open, with what to do.
+fn unopened(error: &anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(opened) => anyhow!(advice::of_open(opened)),
+        None => anyhow!("{error:#}"),
+    }
 }

@@ -16,6 +16,11 @@ use crate::config::Config;
 
 /// How often `tail` asks for what is new.
 const TAIL_PACE: Duration = Duration::from_millis(500);
+/// Of the table of attempts.
+const HEADS: &[&str] = &["EVENT", "TRY", "STATUS", "HTTP", "MS", "WHEN (UTC)", "WHY"];
+/// Instead of an empty one.
+const NONE: &str =
+    "no attempts; an event that is accepted appears with its first one, and old ones go after retention.days";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -132,7 +137,7 @@ async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Res
         return found.iter().try_for_each(output::json_line);
     }
     let rows: Vec<_> = found.iter().map(row).collect();
-    output::table(&["EVENT", "TRY", "STATUS", "HTTP", "MS", "WHEN (UTC)", "WHY"], &rows)?;
+    output::table(HEADS, &rows, NONE)?;
     if !after.is_null() {
         eprintln!("there are more; give --limit N");
     }
@@ -169,7 +174,7 @@ async fn show(client: &Client, event_id: &str, json: bool) -> Result<()> {
         return attempts.iter().try_for_each(output::json_line);
     }
     let rows: Vec<_> = attempts.iter().map(row).collect();
-    output::table(&["EVENT", "TRY", "STATUS", "HTTP", "MS", "WHEN (UTC)", "WHY"], &rows)?;
+    output::table(HEADS, &rows, NONE)?;
     let mut out = output::stdout();
     for attempt in attempts {
         for (name, title) in [("payload", "sent"), ("response_body", "answer")] {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, Request, Response};
@@ -24,6 +24,7 @@ use webhook_dispatch::{Clock, SystemClock, sign};
 use webhook_model::{Millis, SigningSecret, limits};
 
 use super::output;
+use crate::advice::Advise;
 
 /// A timestamp may be so old, as Standard Webhooks advises.
 const TOLERANCE: Duration = Duration::from_secs(5 * 60);
@@ -61,11 +62,12 @@ struct Receiver {
 
 /// Receives until Ctrl-C.
 pub async fn run(options: &Options) -> Result<()> {
-    let secret = options.secret.as_deref().map(SigningSecret::parse).transpose()?;
+    let secret = options.secret.as_deref().map(SigningSecret::parse).transpose();
+    let secret = secret.advise("--secret", "give it as the subscription has it")?;
     let address = SocketAddr::from(([127, 0, 0, 1], options.port));
     let listener = TcpListener::bind(address)
         .await
-        .with_context(|| format!("{address} cannot be listened on; give another --port"))?;
+        .advise(format!("{address} cannot be listened on"), "give another --port")?;
     let receiver = Arc::new(Receiver {
         secret,
         status: options.status,

@@ -74,7 +74,7 @@ Exit codes:
 
 /// Delivers Odoo's webhook events: durable, signed, and with an answer for each attempt.
 #[derive(Debug, Parser)]
-#[command(name = "mcp-webhookd", version, about, after_help = EXAMPLES)]
+#[command(name = "mcp-webhookd", version, after_help = EXAMPLES)]
 pub struct Cli {
     #[command(flatten)]
     global: Global,
@@ -84,6 +84,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Configuration file (TOML); without one the defaults serve
     #[arg(long, global = true, value_name = "FILE")]
@@ -143,7 +144,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Listen(options) => block_on(listen::run(options)),
         Command::Template(command) => template::run(command),
         Command::CheckConfig(options) if options.example => check_config::example(),
-        command => match configure(&cli.global) {
+        command => match configured(command, &cli.global) {
             Ok(config) => run_configured(command, &cli.global, config),
             Err(faults) => {
                 faults.iter().for_each(|fault| eprintln!("mcp-webhookd: {fault}"));
@@ -183,24 +184,39 @@ fn run_configured(command: &Command, global: &Global, config: Config) -> Result<
     }
 }
 
-/// Defaults, then the file, then the environment, then options.
+/// The configuration; `check-config` looks into the files that it names as well.
+fn configured(command: &Command, global: &Global) -> Result<Config, Vec<Fault>> {
+    let (config, mut faults) = collect(global);
+    if matches!(command, Command::CheckConfig(_)) {
+        faults.extend(check_config::named_files(&config));
+    }
+    if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// The configuration, or its faults.
 fn configure(global: &Global) -> Result<Config, Vec<Fault>> {
-    let mut config = match &global.config {
-        None => Config::default(),
-        Some(path) => {
-            let place = path.display().to_string();
-            let unreadable =
-                |error| vec![Fault { place: place.clone(), message: format!("cannot be read: {error}") }];
-            let text = std::fs::read_to_string(path).map_err(unreadable)?;
-            let name = |fault: Fault| Fault { place: format!("{place}, {}", fault.place), ..fault };
-            Config::from_toml(&text).map_err(|faults| faults.into_iter().map(name).collect::<Vec<_>>())?
+    let (config, faults) = collect(global);
+    if faults.is_empty() { Ok(config) } else { Err(faults) }
+}
+
+/// Defaults, then the file, then the environment, then options; and every fault of them all.
+fn collect(global: &Global) -> (Config, Vec<Fault>) {
+    let (mut config, mut faults) = (Config::default(), Vec::new());
+    if let Some(path) = &global.config {
+        let file = path.display();
+        let name = |fault: Fault| Fault { place: format!("{file}, {}", fault.place), ..fault };
+        match std::fs::read_to_string(path).map(|text| config.read_toml(&text)) {
+            Ok(read) => faults.extend(read.err().into_iter().flatten().map(name)),
+            Err(error) => {
+                faults.push(Fault { place: file.to_string(), message: format!("cannot be read: {error}") })
+            }
         }
-    };
-    config.read_environment(std::env::vars())?;
+    }
+    faults.extend(config.read_environment(std::env::vars()).err().into_iter().flatten());
     config.data_dir = global.data_dir.clone().or(config.data_dir);
     config.listen = global.listen.unwrap_or(config.listen);
-    config.check()?;
-    Ok(config)
+    faults.extend(config.check().err().into_iter().flatten());
+    (config, faults)
 }
 
 /// For commands that wait for the network, one thread is plenty.

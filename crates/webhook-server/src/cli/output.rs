@@ -1,6 +1,9 @@
 //! What commands print: tables for people, JSON for programs. Colour only on a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    time::Duration,
+};
 
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
@@ -64,6 +67,19 @@ pub fn spinner(unit: &str) -> ProgressBar {
     ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
+/// That something without any measure goes on; seen on a terminal only.
+pub fn waiting(doing: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {msg}, {elapsed}");
+    let bar =
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar.set_message(doing);
+    bar.enable_steady_tick(Duration::from_millis(100));
+    bar
+}
+
 /// Text from elsewhere: what could steer a terminal is shown, not obeyed.
 pub fn clean(text: &str) -> String {
     let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
@@ -79,8 +95,12 @@ pub fn cell(value: &Value) -> String {
     }
 }
 
-/// Columns under their heads.
-pub fn table(heads: &[&str], rows: &[Vec<String>]) -> Result<()> {
+/// Columns under their heads; where there are no rows, that sentence, beside the output.
+pub fn table(heads: &[&str], rows: &[Vec<String>], none: &str) -> Result<()> {
+    if rows.is_empty() {
+        eprintln!("mcp-webhookd: {none}");
+        return Ok(());
+    }
     let width = |index: usize| {
         let cells = rows.iter().map(|row| row[index].chars().count());
         cells.chain([heads[index].len()]).max().unwrap_or(0)

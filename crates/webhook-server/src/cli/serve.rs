@@ -12,12 +12,31 @@ use super::Global;
 use crate::{
     config::{Config, LogFormat},
     files::DataDir,
-    live::Live,
+    live::{Live, Source},
     serve::Sidecar,
     systemd,
 };
 
 type Level = reload::Handle<EnvFilter, tracing_subscriber::Registry>;
+
+/// Reads the configuration as at the start, and steers this process's log.
+struct CommandLine {
+    global: Global,
+    level: Level,
+}
+
+impl Source for CommandLine {
+    fn read(&self) -> Result<Config> {
+        super::configure(&self.global).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+            anyhow!("the configuration has faults, the old one stays: {}", lines.join("; "))
+        })
+    }
+
+    fn set_level(&self, config: &Config) -> Result<()> {
+        self.level.reload(filter(config)).context("change the log level")
+    }
+}
 
 /// Runs the sidecar until SIGTERM or Ctrl-C.
 pub fn run(global: Global, config: Config) -> Result<()> {
@@ -26,18 +45,11 @@ pub fn run(global: Global, config: Config) -> Result<()> {
     let data = DataDir::choose(config.data_dir.clone())?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let source = move || {
-        let config = super::configure(&global).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
-            anyhow!("the configuration has faults, the old one stays: {}", lines.join("; "))
-        })?;
-        level.reload(filter(&config)).context("change the log level")?;
-        Ok(config)
-    };
+    let source = Box::new(CommandLine { global, level });
     runtime.block_on(async {
         // A write beyond a limit on the size of files then fails like any other, instead of killing the process.
         let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
-        let sidecar = Sidecar::open_with(config, data, Box::new(source)).await?;
+        let sidecar = Sidecar::open_with(config, data, source).await?;
         let stop = CancellationToken::new();
         let signals = (SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup());
         let signals = (signal(signals.0)?, signal(signals.1)?, signal(signals.2)?);

@@ -77,5 +77,6 @@ fn print(found: &[Value]) -> Result<()> {
         vec![field("id"), state(subscription).to_owned(), what, host(subscription), field("name")]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    output::table(&["ID", "STATE", "EVENTS", "HOST", "NAME"], &rows)
+    let none = "there are no subscriptions; they are made in Odoo under MCP Server > Event Subscriptions";
+    output::table(&["ID", "STATE", "EVENTS", "HOST", "NAME"], &rows, none)
 }

@@ -5,13 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
 use webhook_model::Dialect;
 
 use super::{Trouble, output};
-use crate::rpc::template;
+use crate::{advice::Advise, rpc::template};
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -58,13 +58,14 @@ pub fn run(command: &Command) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Value> {
-    let name = path.display();
-    let text = if path == Path::new("-") {
+    let is_stdin = path == Path::new("-");
+    let name = if is_stdin { "standard input".to_owned() } else { path.display().to_string() };
+    let text = if is_stdin {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map(|_| text)
     } else {
         std::fs::read_to_string(path)
     };
-    let text = text.with_context(|| format!("{name} cannot be read; give another file"))?;
-    serde_json::from_str(&text).with_context(|| format!("{name} is not JSON; correct it"))
+    let text = text.advise(format!("{name} cannot be read"), "give another file")?;
+    serde_json::from_str(&text).advise(format!("{name} is not JSON"), "correct it and try again")
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Subcommand;
 use serde_json::json;
 
@@ -41,7 +41,7 @@ pub async fn run(config: &Config, command: &Command) -> Result<()> {
     if data.address().exists() {
         Client::new(config)?.call("admin.rotate_token", json!({"finish": finish})).await?;
     } else {
-        token::rotate(&file, step).context("start the sidecar once, then the file is there")?;
+        token::rotate(&file, step)?;
     }
     let file = file.display();
     match step {

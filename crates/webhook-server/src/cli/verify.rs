@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use webhook_log::{Log, medium};
 
 use super::{Trouble, client::Client, output};
-use crate::{config::Config, files::DataDir};
+use crate::{advice, config::Config, files::DataDir};
 
 /// Verifies it.
 pub fn run(config: &Config) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn run(config: &Config) -> Result<()> {
             judge(&faults, events, attempts)
         }
         Err(medium::OpenError::Locked) => super::block_on(ask(config)),
-        Err(error) => Err(Trouble::Unsound(error.to_string()).into()),
+        Err(error) => Err(Trouble::Unsound(advice::of_open(&error)).into()),
     }
 }
 
@@ -40,7 +40,10 @@ async fn ask(config: &Config) -> Result<()> {
     eprintln!(
         "mcp-webhookd: the sidecar is running and looks itself; this takes about a second per 100,000 events"
     );
-    let found = Client::new(config)?.call("admin.verify", json!({})).await?;
+    let waiting = output::waiting("verifying");
+    let found = Client::new(config)?.call("admin.verify", json!({})).await;
+    waiting.finish_and_clear();
+    let found = found?;
     let faults: Vec<String> = found["faults"]
         .as_array()
         .into_iter()

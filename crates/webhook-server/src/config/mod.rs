@@ -95,24 +95,28 @@ pub struct Fault {
 }
 
 impl Config {
-    /// Reads a file's text over the defaults.
+    /// Reads a file's text over what is there; what has no fault is taken.
     ///
     /// # Errors
-    /// Every fault in it.
-    pub fn from_toml(text: &str) -> Result<Self, Vec<Fault>> {
-        let mut config = Self::default();
-        let faults = config.read_toml(text);
-        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    /// Every fault in it, from its first line to its last.
+    pub fn read_toml(&mut self, text: &str) -> Result<(), Vec<Fault>> {
+        let mut faults = self.take_toml(text);
+        faults.sort_by_key(|(offset, _)| *offset);
+        let faults: Vec<Fault> = faults
+            .into_iter()
+            .map(|(offset, message)| Fault { place: place(text, offset), message })
+            .collect();
+        if faults.is_empty() { Ok(()) } else { Err(faults) }
     }
 
-    fn read_toml(&mut self, text: &str) -> Vec<Fault> {
-        let at = |offset: usize, message: String| Fault { place: place(text, offset), message };
+    /// Takes a file's text; its faults, each with its offset.
+    fn take_toml(&mut self, text: &str) -> Vec<(usize, String)> {
         type Section = std::collections::BTreeMap<Spanned<String>, Spanned<toml::Value>>;
         let sections: std::collections::BTreeMap<Spanned<String>, Spanned<toml::Value>> =
             match toml::from_str(text) {
                 Ok(sections) => sections,
                 Err(error) => {
-                    return vec![at(error.span().map_or(0, |span| span.start), error.message().to_owned())];
+                    return vec![(error.span().map_or(0, |span| span.start), error.message().to_owned())];
                 }
             };
         // The sections again, each key with its place.
@@ -122,21 +126,20 @@ impl Config {
             let name = section.get_ref();
             if !KEYS.iter().any(|(known, ..)| known == name) {
                 let known = "server, network, dispatch, retention and log";
-                faults.push(at(section.span().start, format!("unknown section [{name}]; there are {known}")));
+                faults.push((section.span().start, format!("unknown section [{name}]; there are {known}")));
                 continue;
             }
             if !value.get_ref().is_table() {
-                faults.push(at(value.span().start, format!("expected a section [{name}]")));
+                faults.push((value.span().start, format!("expected a section [{name}]")));
                 continue;
             }
             for (key, value) in spanned.get(name).into_iter().flatten() {
-                let fault = match KEYS.iter().find(|(s, k, ..)| s == name && k == key.get_ref()) {
+                faults.extend(match KEYS.iter().find(|(s, k, ..)| s == name && k == key.get_ref()) {
                     None => Some((key.span().start, format!("unknown key {} in [{name}]", key.get_ref()))),
                     Some((.., setter)) => setter(self, &Given::Toml(value.get_ref().clone()))
                         .err()
                         .map(|message| (value.span().start, format!("{}: {message}", key.get_ref()))),
-                };
-                faults.extend(fault.map(|(offset, message)| at(offset, message)));
+                });
             }
         }
         faults
@@ -199,10 +202,15 @@ fn place(text: &str, offset: usize) -> String {
 mod tests {
     use super::{keys::WITHOUT_DEFAULT, *};
 
+    fn from_toml(text: &str) -> Result<Config, Vec<Fault>> {
+        let mut config = Config::default();
+        config.read_toml(text).map(|()| config)
+    }
+
     #[test]
     fn a_file_sets_what_it_names_and_nothing_else() {
         let text = "[server]\nlisten = \"127.0.0.1:0\"\n[network]\nallow_http = true\nallow_networks = [\"127.0.0.0/8\"]\n[retention]\ndays = 7\n[log]\nformat = \"json\"\n";
-        let config = Config::from_toml(text).unwrap();
+        let config = from_toml(text).unwrap();
         let expected = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             allow_http: true,
@@ -212,7 +220,7 @@ mod tests {
             ..Config::default()
         };
         assert_eq!(config, expected);
-        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+        assert_eq!(from_toml("").unwrap(), Config::default());
     }
 
     #[test]
@@ -226,8 +234,8 @@ mod tests {
         };
         let has_default =
             |line: &str| !WITHOUT_DEFAULT.iter().any(|key| line.starts_with(&format!("#{key} ")));
-        assert_eq!(Config::from_toml(&uncommented(&has_default)).unwrap(), Config::default());
-        let all = Config::from_toml(&uncommented(&|_| true)).unwrap();
+        assert_eq!(from_toml(&uncommented(&has_default)).unwrap(), Config::default());
+        let all = from_toml(&uncommented(&|_| true)).unwrap();
         assert!(all.data_dir.is_some() && all.extra_ca_file.is_some() && all.tls_key_file.is_some());
         assert_eq!(example().lines().filter(|line| is_key(line)).count(), KEYS.len());
     }
@@ -235,9 +243,7 @@ mod tests {
     #[test]
     fn all_faults_come_at_once_with_their_places() {
         let text = "[server]\nlisten = 5\ntyop = 1\n[nettwork]\n[dispatch]\nmax_in_flight = 0\n[network]\nallow_networks = [\"0.0.0.0/0\"]\n";
-        let mut faults: Vec<String> =
-            Config::from_toml(text).unwrap_err().iter().map(ToString::to_string).collect();
-        faults.sort();
+        let faults: Vec<String> = from_toml(text).unwrap_err().iter().map(ToString::to_string).collect();
         let starts: Vec<&str> = faults.iter().filter_map(|f| f.split(':').next()).collect();
         assert_eq!(
             starts,
@@ -250,7 +256,7 @@ mod tests {
             ],
             "{faults:#?}"
         );
-        let broken = Config::from_toml("[server\n").unwrap_err();
+        let broken = from_toml("[server\n").unwrap_err();
         assert_eq!(broken.len(), 1);
     }
 

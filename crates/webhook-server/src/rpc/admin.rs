@@ -10,7 +10,7 @@ use super::{
     error::{Kind, RpcError},
     fields::{self, Fields},
 };
-use crate::{health, metrics, token::Rotation};
+use crate::{advice, health, metrics, token::Rotation};
 
 /// `admin.status`: everything that tells how the sidecar is.
 pub async fn status(service: &Service, params: Params<'_>) -> Answer {
@@ -93,7 +93,7 @@ pub async fn backup(service: &Service, params: Params<'_>) -> Answer {
     let rows = copied
         .await
         .map_err(|_| RpcError::new(Kind::StoreUnavailable, "the backup ended early; see the log"))??
-        .map_err(|error| failed(&error.into()))?;
+        .map_err(|error| RpcError::new(Kind::InvalidParams, advice::of_backup(&file, &error)))?;
     tracing::info!(file = %file.display(), rows, "backed up the delivery log");
     Ok(json!({"file": file, "rows": rows}).into())
 }

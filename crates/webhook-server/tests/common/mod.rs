@@ -46,13 +46,18 @@ impl Operator {
 
     /// The binary with this data directory and nothing of the environment that could disturb.
     pub fn command(&self, arguments: &[&str]) -> Command {
+        Self::command_at(&self.data(), arguments)
+    }
+
+    /// The same with another data directory.
+    pub fn command_at(data: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_mcp-webhookd"));
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MCP_WEBHOOKD_")) {
             command.env_remove(name);
         }
         command.env_remove("RUST_LOG").env_remove("NO_COLOR");
         command.env("MCP_WEBHOOKD_NETWORK_ALLOW_HTTP", "true");
-        command.arg("--data-dir").arg(self.data()).args(arguments).stdin(Stdio::null());
+        command.arg("--data-dir").arg(data).args(arguments).stdin(Stdio::null());
         command
     }
 
