@@ -1,8 +1,12 @@
 """An upgrade keeps everything; an uninstallation leaves nothing, here and at the sidecar."""
 
+import re
+import shutil
+
 import pytest
 from conftest import SECRET
 from realodoo.cache import wait_until
+from realodoo.odoo import ADDONS
 from realodoo.receiver import Receiver
 from realodoo.sidecar import Sidecar
 from realodoo.signatures import verify
@@ -22,21 +26,35 @@ LEFTOVERS = {
 }
 
 
+OLDER = "19.0.0.9.0"
+VERSION = re.compile(r'(?<="version": ")[\d.]+')
+
+
+def older_version(folder):
+    """A folder with the addon as it was before the present version: a lower number, and no scripts."""
+    addon = folder / ADDON
+    shutil.copytree(ADDONS / ADDON, addon, ignore=shutil.ignore_patterns("__pycache__", "migrations"))
+    manifest = addon / "__manifest__.py"
+    manifest.write_text(VERSION.sub(OLDER, manifest.read_text()))
+    return folder
+
+
 class Life:
     """A database of its own with a sidecar of its own: one that an uninstallation may empty."""
 
-    def __init__(self, site, name):
+    def __init__(self, site, name, addons=ADDONS):
         self.site, self.name = site, name
         self.receiver = Receiver()
         (site.folder / name).mkdir()
         self.sidecar = Sidecar(site.folder / name).start()
         self.data = site.database(name)
-        site.install(name, self.data)
-        self.serve()
+        site.install(name, self.data, addons=addons)
+        self.serve(addons)
 
-    def serve(self):
+    def serve(self, addons=ADDONS):
         self.odoo = self.site.serve(
-            self.name, self.data, MCP_WEBHOOK_SIDECAR_URL=self.sidecar.url, MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token
+            self.name, self.data, addons=addons,
+            MCP_WEBHOOK_SIDECAR_URL=self.sidecar.url, MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token,
         )
         self.session = Session(self.odoo)
 
@@ -60,12 +78,20 @@ class Life:
             "mcp.webhook.delivery", [("status", "=", "success")], "event_uuid", "payload", "record_ids", order="id"
         )
 
+    def sweep(self):
+        """What the cron does once a minute."""
+        cron = self.session.call("ir.model.data", "check_object_reference", ADDON, "ir_cron_sweep")[1]
+        self.session.call("ir.cron", "method_direct_trigger", [cron])
+
     def known_there(self):
         """The subscriptions that the sidecar knows."""
         return [subscription["id"] for subscription in self.sidecar.call("subscription.list")["subscriptions"]]
 
     def module_state(self):
         return self.site.cluster.sql(self.name, f"SELECT state FROM ir_module_module WHERE name = '{ADDON}'").strip()
+
+    def version(self):
+        return self.site.cluster.sql(self.name, f"SELECT latest_version FROM ir_module_module WHERE name = '{ADDON}'").strip()
 
     def uninstall(self):
         module = self.session.call("ir.module.module", "search", [("name", "=", ADDON)])
@@ -85,15 +111,30 @@ def life(line, request):
     life.stop()
 
 
-def test_upgrade_keeps_data_and_delivers_on(life):
+@pytest.fixture
+def older_life(line, tmp_path):
+    life = Life(line.site, "older_life", older_version(tmp_path))
+    yield life
+    life.stop()
+
+
+def test_upgrade_keeps_data_and_delivers_on(older_life):
+    life = older_life
+    assert life.version() == OLDER
     subscription = life.subscribe()
     life.session.call("ir.config_parameter", "set_param", "mcp_webhook.retention_days", "90")
     rule = life.session.call("ir.model.data", "check_object_reference", ADDON, "rule_delivery_company")[1]
     life.session.write("ir.rule", rule, active=False)
     before = life.deliver(1)
     life.odoo.stop()
-    life.site._odoo(life.site.cluster, life.data, "-d", life.name, "-u", ADDON, "--stop-after-init", "--no-http")
+    # The sidecar knows a subscription as the version before told it; here, not at all.
+    life.sidecar.call("subscription.delete", id=life.known_there()[0])
+    printed = life.site.upgrade(life.name, life.data)
+    assert f"module {ADDON}: Running migration [0.0.0>] post-migration" in printed
+    assert life.version() == VERSION.search((ADDONS / ADDON / "__manifest__.py").read_text())[0] > OLDER
     life.serve()
+    # Only the script of the migration tells the addon to bring it again.
+    wait_until(lambda: life.sweep() or life.known_there(), "the subscription at the sidecar")
     kept = life.session.read("mcp.event.subscription", [], "name", "has_secret", "header_names", "last_delivery_status")
     assert [(s["name"], s["has_secret"], s["header_names"]) for s in kept] == [("Kept", True, "X-Kept")]
     assert kept[0]["last_delivery_status"] == "success" and kept[0]["id"] == subscription

@@ -75,32 +75,37 @@ def _archive():
     raise Failed("apt knows no Debian archive; check /etc/apt/sources.list")
 
 
+def download(folder, packages):
+    """Packages of Debian's unstable suite, as files in ``folder``; this machine's own sources are not touched."""
+    sources = folder / "sid.list"
+    keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+    sources.write_text(f"deb [signed-by={keyring}] {_archive()} sid main\n")
+    for name in ("lists/partial", "apt/archives/partial"):
+        (folder / name).mkdir(parents=True)
+    options = [
+        f"Dir::Etc::SourceList={sources}",
+        "Dir::Etc::SourceParts=/dev/null",
+        f"Dir::State::Lists={folder / 'lists'}",
+        f"Dir::Cache={folder / 'apt'}",
+        "APT::Sandbox::User=",
+    ]
+    apt = ["apt-get", *[part for option in options for part in ("-o", option)]]
+    run([*apt, "update", "-q"])
+    run([*apt, "download", "-q", *packages], cwd=folder)
+    for name in ("lists", "apt"):
+        shutil.rmtree(folder / name)
+
+
 def odoo():
-    """Odoo 19 from Debian's unstable suite, unpacked; this machine's own sources are not touched."""
+    """Odoo 19 from Debian's unstable suite, unpacked."""
 
     def make(folder):
         say("fetching Odoo 19 (122 MB) from Debian's unstable suite")
-        sources = folder / "sid.list"
-        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
-        sources.write_text(f"deb [signed-by={keyring}] {_archive()} sid main\n")
-        for name in ("lists/partial", "apt/archives/partial"):
-            (folder / name).mkdir(parents=True)
-        options = [
-            f"Dir::Etc::SourceList={sources}",
-            "Dir::Etc::SourceParts=/dev/null",
-            f"Dir::State::Lists={folder / 'lists'}",
-            f"Dir::Cache={folder / 'apt'}",
-            "APT::Sandbox::User=",
-        ]
-        apt = ["apt-get", *[part for option in options for part in ("-o", option)]]
-        run([*apt, "update", "-q"])
-        run([*apt, "download", "-q", *ODOO_PACKAGES], cwd=folder)
+        download(folder, ODOO_PACKAGES)
         say("unpacking Odoo 19")
         for package in sorted(folder.glob("*.deb")):
             run(["dpkg", "-x", package, folder / "root"])
             package.unlink()
-        for name in ("lists", "apt"):
-            shutil.rmtree(folder / name)
         # Debian leaves this file out, mail's manifest still lists it, and a tour fails on the error in the console.
         absent = "mail/static/lib/selfie_segmentation/selfie_segmentation.js"
         path = folder / "root/usr/lib/python3/dist-packages/odoo/addons" / absent

@@ -54,8 +54,8 @@ class Site:
         with cache.lock("golden"):
             return cache.build(cache.scratch() / "golden", f"1 {MODULES}", make)
 
-    def command(self, cluster, data, *arguments):
-        """Odoo's command line, for a cluster and a data folder."""
+    def command(self, cluster, data, *arguments, addons=ADDONS):
+        """Odoo's command line, for a cluster and a data folder; ``addons``: where the addon is taken from."""
         return [
             self.python,
             "-W",
@@ -66,7 +66,7 @@ class Site:
             f"--db_port={cluster.port}",
             "--db_user=odoo",
             f"--data-dir={data}",
-            f"--addons-path={self.root / 'usr/lib/python3/dist-packages/odoo/addons'},{ADDONS}",
+            f"--addons-path={self.root / 'usr/lib/python3/dist-packages/odoo/addons'},{addons}",
         ]
 
     def environment(self, **more):
@@ -74,8 +74,8 @@ class Site:
         path = self.root / "usr/lib/python3/dist-packages"
         return dict(os.environ, PYTHONPATH=str(path), PYTHONDONTWRITEBYTECODE="1", ODOO_RC="/dev/null", **more)
 
-    def _odoo(self, cluster, data, *arguments):
-        return run(self.command(cluster, data, *arguments), env=self.environment())
+    def _odoo(self, cluster, data, *arguments, addons=ADDONS):
+        return run(self.command(cluster, data, *arguments, addons=addons), env=self.environment())
 
     def database(self, name, template=TEMPLATE):
         """A new database with the apps; answers its data folder."""
@@ -86,15 +86,18 @@ class Site:
             shutil.copytree(source, data / "filestore" / name, dirs_exist_ok=True)
         return data
 
-    def install(self, database, data, module="mcp_webhook"):
+    def install(self, database, data, module="mcp_webhook", addons=ADDONS):
         """Installs a module into a database."""
-        return self._odoo(
-            self.cluster, data, "-d", database, "-i", module, "--skip-auto-install", "--stop-after-init", "--no-http"
-        )
+        options = ["--skip-auto-install", "--stop-after-init", "--no-http"]
+        return self._odoo(self.cluster, data, "-d", database, "-i", module, *options, addons=addons)
 
-    def serve(self, database, data, *options, **environment):
+    def upgrade(self, database, data, addons=ADDONS, module="mcp_webhook"):
+        """Upgrades a module to what is in ``addons``; no server may run on the database."""
+        return self._odoo(self.cluster, data, "-d", database, "-u", module, "--stop-after-init", "--no-http", addons=addons)
+
+    def serve(self, database, data, *options, addons=ADDONS, **environment):
         """A server as in production, started and answering."""
-        server = Server(self, database, data, options, environment)
+        server = Server(self, database, data, options, environment, addons)
         self.servers.append(server)
         return server.start()
 
@@ -102,9 +105,9 @@ class Site:
 class Server:
     """An Odoo server process."""
 
-    def __init__(self, site, database, data, options, environment):
+    def __init__(self, site, database, data, options, environment, addons=ADDONS):
         self.site, self.database, self.data, self.environment = site, database, data, environment
-        self.options = options
+        self.options, self.addons = options, addons
         self.port, self.gevent_port = postgres.free_port(), postgres.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = site.folder / f"odoo-{self.port}.log"
@@ -122,7 +125,7 @@ class Server:
             "--max-cron-threads=1",
             *self.options,
         ]
-        command = self.site.command(self.site.cluster, self.data, *arguments)
+        command = self.site.command(self.site.cluster, self.data, *arguments, addons=self.addons)
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [str(part) for part in command],
