@@ -38,7 +38,8 @@ def get(url):
 class Daemon:
     """A running sidecar; endpoints on loopback are open to it. A context manager."""
 
-    def __init__(self):
+    def __init__(self, binary=BINARY):
+        self.binary = binary
         self.folder = tempfile.TemporaryDirectory(prefix="mcp-webhookd-")
         self.data = Path(self.folder.name) / "data"
         self.process = None
@@ -59,13 +60,13 @@ class Daemon:
             MCP_WEBHOOKD_NETWORK_ALLOW_HTTP="true",
             MCP_WEBHOOKD_NETWORK_ALLOW_NETWORKS="127.0.0.0/8",
             MCP_WEBHOOKD_SERVER_DATA_DIR=str(self.data),
-            PATH=f"{BINARY.parent}:{os.environ['PATH']}",
+            PATH=f"{self.binary.parent}:{os.environ['PATH']}",
         )
 
     def start(self, listen="127.0.0.1:0"):
         """Starts it and waits until it is healthy."""
         self.process = subprocess.Popen(
-            [BINARY, "--listen", listen, "serve"], env=self.environment, stderr=subprocess.DEVNULL
+            [self.binary, "--listen", listen, "serve"], env=self.environment, stderr=subprocess.DEVNULL
         )
         wait_until((self.data / "address").exists, "the start")
         wait_until(lambda: get(f"{self.url}/healthz"), "health")
@@ -94,6 +95,6 @@ class Daemon:
     def command(self, *arguments):
         """Runs a command of the binary; what it printed."""
         ran = subprocess.run(
-            [BINARY, *arguments], env=self.environment, capture_output=True, text=True, check=True
+            [self.binary, *arguments], env=self.environment, capture_output=True, text=True, check=True
         )
         return ran.stdout
