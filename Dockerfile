@@ -16,6 +16,6 @@ ENV STATE_DIRECTORY=/var/lib/mcp-webhookd MALLOC_ARENA_MAX=2
 VOLUME /var/lib/mcp-webhookd
 EXPOSE 8170
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --start-period=5s CMD ["mcp-webhookd", "status", "--json"]
+HEALTHCHECK --interval=10s --start-period=5s CMD ["mcp-webhookd", "status", "--json"]
 ENTRYPOINT ["mcp-webhookd"]
 CMD ["serve"]

@@ -32,6 +32,14 @@ package-test:
     packaging/build deb
     python3 tests/ops/package.py
 
+# The container image: built of the Dockerfile by Debian's buildah and run as compose.yaml runs it; no registry is needed (root).
+image-test: _release
+    python3 tests/ops/image.py
+
+# From an empty Debian tree to a first delivery that stands in Odoo, timed: writes tests/ops/SESSION.md and docs/images (root).
+session: dist
+    python3 tests/ops/session.py
+
 # What is given to users, in target/dist: the Debian package, and archives with checksums.
 dist:
     packaging/build deb

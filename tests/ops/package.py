@@ -15,107 +15,25 @@ import time
 from pathlib import Path
 
 from daemon import PROJECT, wait_until
-from test_docs import DOCS, blocks
+from machine import Clock, Machine, debootstrap, run
 
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian-tree.tar"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian-bookworm.tar"
 RELEASE = "bookworm"
-INCLUDE = "systemd,systemd-sysv,adduser,ca-certificates,curl"
 SUBSCRIPTION = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59"
 EVENT = "0190c1de-7b5a-7c3e-9b0a-{:012}"
 SECRET = "0123456789abcdef"
 STATE = "/var/lib/mcp-webhookd"
 
 
-def run(*command, **options):
-    """Runs a command; what it printed. Its own text is the failure's text."""
-    ran = subprocess.run([str(part) for part in command], text=True, capture_output=True, check=False, **options)
-    if ran.returncode:
-        sys.exit(f"package: {' '.join(map(str, command))} failed ({ran.returncode}):\n{ran.stdout}{ran.stderr}")
-    return ran.stdout
-
-
-def mirror():
-    """Where this machine has its own Debian packages from; $DEBIAN_MIRROR goes before it."""
-    known = run("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages")
-    own = dict(line.split() for line in known.splitlines() if len(line.split()) == 2)
-    return os.environ.get("DEBIAN_MIRROR") or own.get(RELEASE) or sys.exit(
-        f"package: this machine's apt does not know Debian {RELEASE}; set DEBIAN_MIRROR to the address of a mirror"
-    )
-
-
-class Machine:
-    """A booted Debian tree of its own, with systemd as its first process and no network but loopback.
-
-    A context manager; called, it runs a command inside and answers what that printed.
-    """
-
-    def __init__(self):
-        self.root = Path(tempfile.mkdtemp(prefix="mcp-webhookd-tree-", dir="/var/tmp"))
-        self.nspawn = None
-        self.first = None
-
-    def __enter__(self):
-        if not CACHE.exists():
-            CACHE.parent.mkdir(parents=True, exist_ok=True)
-            fresh = self.root / "fresh"
-            run("debootstrap", "--variant=minbase", f"--include={INCLUDE}", RELEASE, fresh, mirror())
-            run("tar", "-C", fresh, "-cf", CACHE, ".")
-            shutil.rmtree(fresh)
-        run("tar", "-C", self.root, "-xf", CACHE)
-        options = ["--boot", "--register=no", "--keep-unit", "--private-network", "--console=pipe"]
-        self.nspawn = subprocess.Popen(
-            ["systemd-nspawn", "-D", self.root, *options],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        children = Path(f"/proc/{self.nspawn.pid}/task/{self.nspawn.pid}/children")
-        self.first = wait_until(lambda: children.exists() and children.read_text().split(), "the first process")[0]
-        wait_until(lambda: self.state() in ("running", "degraded"), "the boot", 60)
-        return self
-
-    def __exit__(self, *_exc):
-        self.nspawn.terminate()
-        self.nspawn.wait(60)
-        shutil.rmtree(self.root)
-
-    def inside(self, *command):
-        """The command that runs `command` inside."""
-        return ["nsenter", "--target", self.first, "--mount", "--uts", "--ipc", "--net", "--pid", "--", *command]
-
-    def __call__(self, *command):
-        return run(*self.inside(*command), env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"})
-
-    def state(self):
-        """What systemd says of the whole machine."""
-        asked = subprocess.run(
-            self.inside("systemctl", "is-system-running"), text=True, capture_output=True, check=False
-        )
-        return asked.stdout.strip()
-
-    def install(self, package):
-        """Installs a package file, its dependencies being there."""
-        shutil.copy(package, self.root / "root")
-        self("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--install", f"/root/{package.name}")
-
-    def follow_the_guide(self, index):
-        """Runs one of the operator's guide's blocks for a machine, where the package is."""
-        return self("sh", "-euc", f"cd /root\n{blocks(DOCS / 'operator.md', 'sh machine')[index]}")
-
-    def show(self, prop, unit="mcp-webhookd"):
-        """One property of a unit."""
-        return self("systemctl", "show", "--value", "--property", prop, unit).strip()
-
-
-class Clock:
-    """Prints how long each step took."""
-
-    def __init__(self):
-        self.began = self.last = time.monotonic()
-
-    def step(self, text):
-        """One step is done."""
-        now = time.monotonic()
-        print(f"{now - self.last:6.1f} s  {text}", flush=True)
-        self.last = now
+def tree(folder):
+    """The clean tree, made once and kept."""
+    if not CACHE.exists():
+        CACHE.parent.mkdir(parents=True, exist_ok=True)
+        fresh = folder / "fresh"
+        debootstrap(RELEASE, fresh)
+        run("tar", "-C", fresh, "-cf", CACHE, ".")
+        shutil.rmtree(fresh)
+    run("tar", "-C", folder, "-xf", CACHE)
 
 
 def call(machine, method, params):
@@ -287,7 +205,7 @@ def main():
     if not packages:
         sys.exit("package: there is no package; run: packaging/build deb")
     clock = Clock()
-    with Machine() as machine:
+    with Machine(tree) as machine:
         clock.step("a clean Debian machine, booted")
         live_through(machine, packages[-1], clock)
     print(f"{time.monotonic() - clock.began:6.1f} s  in all")

@@ -14,6 +14,7 @@ NEEDS = {
     "node": "nodejs",
     "curl": "curl",
     "systemd-analyze": "systemd",
+    "docker-compose": "docker-compose",
 }
 PYTHON = "/usr/bin/python3"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian"

@@ -1,5 +1,6 @@
 """What is checked of the packaging without building it: units, compose file, scripts."""
 
+import os
 import re
 import subprocess
 import tempfile
@@ -39,11 +40,31 @@ class Units(unittest.TestCase):
         self.assertEqual((len(single), different), (len(template), {"Description", "ExecStart", "StateDirectory"}))
 
 
+def composed(**variables):
+    """The compose file as Docker Compose reads it, filled in; the finished process."""
+    environment = {"PATH": os.environ["PATH"], **variables}
+    command = ["docker-compose", "--file", PROJECT / "compose.yaml", "config"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
 class Compose(unittest.TestCase):
-    """The compose file."""
+    """The compose file, read by Docker Compose itself: its schema, its variables."""
+
+    def test_without_its_secrets_it_says_where_they_are_made(self):
+        told = composed()
+        self.assertNotEqual(told.returncode, 0)
+        self.assertIn("see the first lines of compose.yaml", told.stderr)
 
     def test_it_names_three_services_that_wait_for_each_other_and_settings_that_exist(self):
-        services = yaml.safe_load((PROJECT / "compose.yaml").read_text())["services"]
+        read = composed(SIDECAR_TOKEN="the-token", POSTGRES_PASSWORD="the-password")
+        self.assertEqual(read.returncode, 0, read.stderr)
+        services = yaml.safe_load(read.stdout)["services"]
+        self.assertEqual(services["odoo"]["environment"]["MCP_WEBHOOK_SIDECAR_TOKEN"], "the-token")
+        self.assertEqual(services["odoo"]["environment"]["PASSWORD"], "the-password")
+        self.assertEqual(services["postgres"]["environment"]["POSTGRES_PASSWORD"], "the-password")
+        published = {name for name, service in services.items() if "ports" in service}
+        self.assertEqual(published, {"odoo"})
+        self.assertIn("127.0.0.1", str(services["odoo"]["ports"]))
         self.assertEqual(set(services), {"postgres", "odoo", "sidecar"})
         self.assertEqual(set(services["odoo"]["depends_on"]), {"postgres", "sidecar"})
         settings = [n for n in services["sidecar"]["environment"] if n.startswith("MCP_WEBHOOKD_")]
