@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 from daemon import BINARY, PROJECT, get, wait_until
-from machine import Clock, run
+from machine import Clock, need, run
 from package import tree
 from test_packaging import composed
 from test_prometheus import free_port
@@ -107,6 +107,7 @@ def serve(store, clock):
 
 def main():
     """Exit code 1 with the reason when something is not as the Dockerfile says."""
+    need("debootstrap", "buildah", "docker-compose")
     clock = Clock()
     with tempfile.TemporaryDirectory(prefix="mcp-webhookd-image-", dir="/var/tmp") as scratch:
         store = Store(Path(scratch))

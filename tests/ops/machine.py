@@ -24,6 +24,16 @@ def run(*command, **options):
     return ran.stdout
 
 
+def need(*programs):
+    """Ends with the command that installs what is missing."""
+    packages = {"systemd-nspawn": "systemd-container"}
+    missing = [packages.get(program, program) for program in programs if not shutil.which(program)]
+    if missing:
+        sys.exit(f"run: sudo apt-get install {' '.join(missing)}")
+    if os.geteuid() != 0:
+        sys.exit("this makes Debian trees and machines; run it as root")
+
+
 def mirror(release):
     """Where this machine has its own Debian packages from; $DEBIAN_MIRROR goes before it."""
     known = run("apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages")

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from daemon import PROJECT, wait_until
-from machine import Clock, Machine, debootstrap, run
+from machine import Clock, Machine, debootstrap, need, run
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "mcp-webhookd/debian-bookworm.tar"
 RELEASE = "bookworm"
@@ -201,6 +201,7 @@ def live_through(machine, package, clock):
 
 def main():
     """The whole day; exit code 1 with the reason when something is not as promised."""
+    need("debootstrap", "systemd-nspawn")
     packages = sorted((PROJECT / "target/dist").glob("mcp-webhookd_*.deb"), key=lambda path: path.stat().st_mtime)
     if not packages:
         sys.exit("package: there is no package; run: packaging/build deb")

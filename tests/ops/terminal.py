@@ -19,11 +19,12 @@ COLOURS = {"31": "#e06c75", "32": "#98c379", "33": "#e5c07b"}
 LINE, CHARACTER = 18, 8.43  # pixels
 
 
-def on_a_terminal(command, environment):
-    """What a command prints on a terminal of 140 columns."""
+def on_a_terminal(command, environment, **more):
+    """What a command prints on a terminal of 140 columns; `more` goes into its environment."""
     leader, follower = pty.openpty()
     environment = environment | {"TERM": "xterm-256color", "COLUMNS": "140"}
     environment.pop("NO_COLOR", None)
+    environment |= more
     process = subprocess.Popen(command, stdin=follower, stdout=follower, stderr=follower, env=environment)
     os.close(follower)
     chunks = []

@@ -17,11 +17,19 @@ import threading
 import unittest
 from pathlib import Path
 
-from daemon import PROJECT, Daemon, wait_until
+from daemon import BINARY, PROJECT, Daemon, wait_until
 
 DOCS = PROJECT / "docs"
 BLOCK = re.compile(r"^```([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PAGES = [*DOCS.glob("*.md"), PROJECT / "README.md"]
+# Commands that no block holds, and what runs them.
+ELSEWHERE = {
+    "cargo install just && just demo": "tests/odoo/line/test_demo.py; .ci/run installs just",
+    "just test": ".ci/run",
+    "cargo install --locked --path crates/webhook-server": "test_from_source",
+    "mcp-webhookd serve": "every test here",
+}
 SUBSCRIPTION = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59"
 
 
@@ -126,8 +134,50 @@ class Pages(unittest.TestCase):
         for page in [*DOCS.glob("*.md")]:
             self.assertEqual({info for info, _ in BLOCK.findall(page.read_text())} - known, set(), page.name)
 
+    def test_every_other_command_is_run_by_something_else(self):
+        """Indented ones."""
+        found = set()
+        for page in PAGES:
+            text = BLOCK.sub("", page.read_text())
+            found |= {line.split("  #")[0].strip() for line in re.findall(r"^ {4}(\S.*)$", text, re.MULTILINE)}
+        self.assertEqual(found, set(ELSEWHERE))
+
+    def test_every_command_that_a_sentence_names_is_there(self):
+        recipes = set(re.findall(r"^([a-z-]+)[^:\n]*:(?!=)", (PROJECT / "justfile").read_text(), re.MULTILINE))
+        named = {code for page in PAGES for code in re.findall(r"`([^`\n]+)`", BLOCK.sub("", page.read_text()))}
+        just = {code.split()[1] for code in named if code.startswith("just ")}
+        self.assertGreater(len(just), 2)
+        self.assertEqual(just - recipes, set())
+        ours = {code for code in named if re.match(r"mcp-webhook(d|ctl) ", code)}
+        self.assertGreater(len(ours), 3)
+        for code in ours:
+            words = [word for word in code.split()[1:] if re.fullmatch(r"[a-z-]+", word)]
+            asked = subprocess.run([BINARY, *words, "--help"], capture_output=True, text=True, check=False)
+            self.assertEqual(asked.returncode, 0, f"{code}: {asked.stderr}")
+        for path in {code for code in named if re.match(r"(packaging|tests|crates)/", code)}:
+            self.assertTrue((PROJECT / path.split()[0]).exists(), path)
+
+    def test_from_source(self):
+        command = next(command for command in ELSEWHERE if command.startswith("cargo install --locked"))
+        with tempfile.TemporaryDirectory() as folder:
+            installed = subprocess.run(
+                command.split(), cwd=PROJECT, env=os.environ | {"CARGO_INSTALL_ROOT": folder},
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            self.assertEqual(installed.returncode, 0, installed.stderr)
+            with Daemon(Path(folder) / "bin/mcp-webhookd") as daemon:
+                self.assertIn("in the way", daemon.command("status"))
+
+    def test_every_picture_is_there_and_every_picture_is_shown(self):
+        shown = set()
+        for page in [*PAGES, PROJECT / "tests/ops/SESSION.md"]:
+            links = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text())
+            shown |= {(page.parent / link).resolve() for link in links}
+        self.assertEqual([path for path in shown if not path.is_file()], [])
+        self.assertEqual(set((DOCS / "images").iterdir()) - shown, set())
+
     def test_every_link_leads_somewhere(self):
-        for page in [*DOCS.glob("*.md"), PROJECT / "README.md"]:
+        for page in PAGES:
             for link in re.findall(r"\]\(([^)#:]+\.md)(?:#([\w-]+))?\)", page.read_text()):
                 target = page.parent / link[0]
                 self.assertTrue(target.exists(), f"{page.name}: {link[0]}")

@@ -267,8 +267,9 @@ fn doctor_names_what_is_in_the_way_and_the_remedy() {
     operator.run(&["doctor", "--url", "http://127.0.0.1:9/"]).expect(5, "loopback");
     let mut refused =
         operator.command(&["doctor", "--url", "http://127.0.0.1:9/", "--odoo", "http://127.0.0.1:9/"]);
-    common::Ran::from(refused.env(networks.0, networks.1).output().unwrap())
-        .expect(5, "2 things are in the way");
+    let refused = common::Ran::from(refused.env(networks.0, networks.1).output().unwrap());
+    let told = refused.expect(5, "2 things are in the way").out;
+    assert!(told.contains("connection refused; start what should listen there"), "{told}");
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(operator.data().join("token"), std::fs::Permissions::from_mode(0o644)).unwrap();
     operator.run(&["doctor"]).expect(5, "chmod 600");

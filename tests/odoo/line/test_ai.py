@@ -1,7 +1,10 @@
 """What an AI does: subscribe over the JSON-2 API with a user's API key, within that user's rights."""
 
+import json
+
 import pytest
 from realodoo.web import RpcError, json2
+from test_readme import snippets
 
 MODEL = "mcp.event.subscription"
 
@@ -51,6 +54,15 @@ def test_manager_subscribes_and_the_event_arrives(line, keys):
     call(line, keys["manager"], "update_subscription", subscription_id=made["id"], event_type="write")
     assert call(line, keys["manager"], "unsubscribe_events", subscription_id=made["id"]) is not None
     assert line.session.read(MODEL, [("id", "=", made["id"])], "name", context={"active_test": False}) == []
+
+
+def test_the_readmes_example_is_taken_as_it_stands(line, keys):
+    (example,) = snippets("json")
+    made = call(line, keys["manager"], "subscribe_events", **json.loads(example))
+    assert made["state"] == "active", made
+    (seen,) = line.session.read(MODEL, [("id", "=", made["id"])], "model_name", "event_type", "sync_error", "sync_pending")
+    assert (seen["model_name"], seen["event_type"]) == ("sale.order", "write")
+    assert not seen["sync_error"] and not seen["sync_pending"], "the sidecar took its URL and its template"
 
 
 def test_user_outside_the_allowed_hosts_waits_and_sends_nothing(line, keys):

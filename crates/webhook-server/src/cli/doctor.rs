@@ -10,7 +10,7 @@ use webhook_dispatch::{
     Clock, SystemClock, sign,
     transport::{HttpTransport, Request, Secrets, Transport},
 };
-use webhook_model::{EndpointUrl, EventId, Outcome};
+use webhook_model::{EndpointUrl, EventId, Failure, Outcome};
 
 use super::{Trouble, client::Client, output};
 use crate::{
@@ -186,13 +186,24 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
         Outcome::Response { status, .. } => {
             Warn(format!("it can be reached, but answers HTTP {status}; look at the endpoint's own log"))
         }
-        Outcome::Failed { failure, message } => Fail(format!(
-            "{}: {message}; see `{}` in docs/troubleshooting.md",
-            failure.as_str(),
-            failure.as_str()
-        )),
+        Outcome::Failed { failure, message } => {
+            Fail(format!("{}: {message}; {}", failure.as_str(), remedy(failure)))
+        }
     };
     report.put("endpoint", finding)
+}
+
+/// As the table in docs/troubleshooting.md has it.
+fn remedy(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Timeout => "the endpoint should answer first and work later",
+        Failure::Dns => "look at the name, and at /etc/resolv.conf",
+        Failure::Connect => "start what should listen there, or open the firewall; curl -v URL tells more",
+        Failure::Tls => "renew the certificate, use the name in it, or give its CA in network.extra_ca_file",
+        Failure::BlockedAddress => "if it is meant, open it in network.allow_networks",
+        Failure::Protocol => "what answers there does not speak HTTP: give another port",
+        _ => "the sidecar's log says more",
+    }
 }
 
 async fn resolve(url: &EndpointUrl) -> Finding {

@@ -96,7 +96,8 @@ fn filter(config: &Config) -> EnvFilter {
 
 fn start_logging(config: &Config) -> Level {
     let (filter, level) = reload::Layer::new(filter(config));
-    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !no_colour;
     let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_harmless));
     let lines = fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
     match config.log_format {
