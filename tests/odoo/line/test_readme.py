@@ -36,7 +36,7 @@ def test_python_accepts_what_was_sent_and_nothing_else(arrival, snippet):
     headers, body = arrival
     headers["X-MCP-Signature"] = headers["x-mcp-signature"]  # frameworks' headers have no case; this dictionary has
     in_python(snippet, headers, body)
-    with pytest.raises(Exception):  # noqa: B017, PT011  each library has its own
+    with pytest.raises(Exception):  # noqa: B017  each library has its own
         in_python(snippet, headers, body.replace(b"res.partner", b"res.users"))
 
 
