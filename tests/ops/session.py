@@ -233,8 +233,8 @@ def connect(page, token, transcript):
     transcript.step("In the browser: the addon installed from the Apps list", seen)
     page.fill("div[name=mcp_webhook_sidecar_token] input", token)
     page.keyboard.press("Tab")
-    page.click("button.o_form_button_save")
-    page.wait_for_selector(".o_main_navbar")
+    with page.expect_event("load"):  # Odoo loads itself anew with new settings
+        page.click("button.o_form_button_save")
     page.goto(f"{ODOO}/odoo/settings")
     page.click(".settings_tab .tab[data-key=mcp_webhook]")
     page.click("button[name=action_mcp_webhook_test_connection]")

@@ -17,6 +17,7 @@ from test_docs import SUBSCRIPTION, Home
 STYLE = re.compile(r"\x1b\[([\d;]*)m")
 COLOURS = {"31": "#e06c75", "32": "#98c379", "33": "#e5c07b"}
 LINE, CHARACTER = 18, 8.43  # pixels
+WIDTH = 120  # characters
 
 
 def on_a_terminal(command, environment, **more):
@@ -63,9 +64,16 @@ def draw_line(text, y):
     return "".join(spans)
 
 
+def fold(line):
+    """A long line in parts, as a terminal shows it; those with styles are those of tables, and stay whole."""
+    if STYLE.search(line) or len(line) <= WIDTH:
+        return [line]
+    return [line[start : start + WIDTH] for start in range(0, len(line), WIDTH)]
+
+
 def draw(prompt, printed):
     """A terminal as SVG."""
-    lines = [f"$ {prompt}", *printed.rstrip("\n").split("\n")]
+    lines = [part for line in [f"$ {prompt}", *printed.rstrip("\n").split("\n")] for part in fold(line)]
     width = 24 + CHARACTER * max(len(STYLE.sub("", line)) for line in lines)
     height = 20 + LINE * len(lines)
     drawn = "\n".join(draw_line(line, 24 + LINE * index) for index, line in enumerate(lines))
