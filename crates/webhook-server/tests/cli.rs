@@ -32,7 +32,7 @@ fn every_failure_ends_with_what_to_do() {
         ),
         (&["--config", "/nowhere", "serve"], 2, "correct them and start again"),
         (&["backup", "/nowhere/backup.redb"], 1, "make it, or name a file elsewhere"),
-        (&["restore", "/nowhere/backup.redb"], 1, "name one that `mcp-webhookd backup` made"),
+        (&["restore", "/nowhere/backup.redb"], 1, "made and that the sidecar's user may read"),
         (
             &["deliveries", "show", id],
             4,

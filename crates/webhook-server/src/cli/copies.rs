@@ -31,7 +31,10 @@ pub struct RestoreOptions {
 /// Copies the log into a new file, also while the sidecar runs.
 pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
     let file = std::path::absolute(&options.file).context("find out where the file is to be")?;
-    if let Some(folder) = file.parent().filter(|folder| !folder.is_dir()) {
+    let is_absent = |folder: &&Path| {
+        std::fs::metadata(folder).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+    };
+    if let Some(folder) = file.parent().filter(is_absent) {
         bail!("there is no folder {}; make it, or name a file elsewhere", folder.display());
     }
     let data = store(config)?;
@@ -60,9 +63,10 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
 
 /// Puts a backup in the place of the log.
 pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
-    if !options.file.is_file() {
-        bail!("there is no file {}; name one that `mcp-webhookd backup` made", options.file.display());
-    }
+    std::fs::File::open(&options.file).advise(
+        options.file.display(),
+        "name a file that `mcp-webhookd backup` made and that the sidecar's user may read",
+    )?;
     let data = DataDir::choose(config.data_dir.clone())?;
     // Makes what is missing, and refuses files that others can read.
     let key = data.open(config.token_file.as_deref())?.key;
