@@ -84,6 +84,9 @@ def check_files(machine):
     ):
         assert (machine.root / path).exists(), path
     assert oct((machine.root / "etc/mcp-webhookd/config.toml").stat().st_mode)[-3:] == "640"
+    listed = machine("dpkg", "--listfiles", "mcp-webhookd").split()
+    units = sorted(Path(path).name for path in listed if path.endswith(".service"))
+    assert units == ["mcp-webhookd.service", "mcp-webhookd@.service"], units
     for unit in ("mcp-webhookd.service", "mcp-webhookd@sales.service"):
         machine("systemd-analyze", "verify", "--man=no", unit)
     exposure = machine("systemd-analyze", "security", "--no-pager", "mcp-webhookd").splitlines()[-1]
@@ -128,7 +131,6 @@ def second_instance(machine):
     """Another database has another instance, with its own data and port."""
     assert "127.0.0.1:8171" in machine.follow_the_guide(2)
     healthy(machine, 8171)
-    machine("systemctl", "disable", "--now", "mcp-webhookd@sales")
 
 
 def close_private_networks(machine):
@@ -183,19 +185,23 @@ def live_through(machine, package, clock):
     clock.step("private networks closed by a drop-in")
     restore(machine)
     clock.step("backed up and restored")
-    before = machine.show("MainPID")
+    before, sales = machine.show("MainPID"), machine.show("MainPID", "mcp-webhookd@sales")
     with tempfile.TemporaryDirectory() as scratch:
         machine.install(newer(package, Path(scratch)))
     wait_until(lambda: machine.show("MainPID") not in ("0", before), "the restart after the upgrade")
     healthy(machine)
+    assert machine.show("MainPID", "mcp-webhookd@sales") not in ("0", sales), "its instances run the new version too"
+    healthy(machine, 8171)
     assert attempts(machine, 1)[0]["status"] == "success", "the log survived"
     deliver(machine, 2)
     clock.step("upgraded; log, token and changed configuration are still there")
     machine("dpkg", "--remove", "mcp-webhookd")
     assert (machine.root / STATE[1:] / "log.redb").exists(), "removal keeps the log"
-    assert machine.show("ActiveState") == "inactive", "removal stops the service"
+    for unit in ("mcp-webhookd", "mcp-webhookd@sales"):
+        assert machine.show("ActiveState", unit) == "inactive", f"removal stops {unit}"
     machine("dpkg", "--purge", "mcp-webhookd")
-    assert not (machine.root / STATE[1:]).exists(), "purge removes the log"
+    for folder in (STATE, f"{STATE}-instances"):
+        assert not (machine.root / folder[1:]).exists(), f"purge removes {folder}"
     clock.step("removed (the log stays) and purged (it goes)")
 
 

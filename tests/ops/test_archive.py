@@ -64,8 +64,8 @@ class Archives(unittest.TestCase):
         with tarfile.open(DIST / self.sums[1].split()[1]) as archive:
             packed = {member.name for member in archive if member.isfile()}
         addon = PROJECT / "odoo_addon/mcp_webhook"
-        tracked = subprocess.run(["git", "ls-files", "."], cwd=addon, capture_output=True, text=True, check=True).stdout
-        self.assertEqual(packed, {f"mcp_webhook/{name}" for name in tracked.splitlines()})
+        ours = {path for path in addon.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+        self.assertEqual(packed, {str(path.relative_to(addon.parent)) for path in ours})
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class Scripts(unittest.TestCase):
     """The shell scripts parse."""
 
     def test_shells_read_them(self):
-        for name in ("packaging/mcp-webhookctl", "packaging/debian/postinst", "packaging/debian/postrm"):
+        for name in ("packaging/mcp-webhookctl", "packaging/debian/postinst", "packaging/debian/prerm", "packaging/debian/postrm"):
             subprocess.run(["sh", "-n", PROJECT / name], check=True)
         subprocess.run(["bash", "-n", PROJECT / "packaging/build"], check=True)
 
