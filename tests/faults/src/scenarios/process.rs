@@ -75,7 +75,11 @@ pub async fn frozen(mut run: Run) -> Result<Tally> {
         second.launch()?;
         let status = second.wait().await?;
         ensure!(status.code() == Some(1), "a second sidecar runs on the same data: {status}");
-        ensure!(second.last_words().contains("another process"), "{}", second.last_words());
+        ensure!(
+            second.last_words().contains("another mcp-webhookd has the delivery log open"),
+            "{}",
+            second.last_words()
+        );
         ensure!(world.daemon.health().await.is_none(), "V0: it is not frozen");
         injected += 1;
         world.daemon.signal(Signal::CONT)?;
