@@ -31,11 +31,12 @@ pub async fn measure(bench: &Bench) -> Result<Backlog> {
     let load = load::closed(&scene.submit, &board, 16, 1000.min(bench.million / 16), Duration::MAX).await?;
     let filling = scene.sidecar.usage()?.peak_rss_mib;
     bench.say("backlog: start with all of them pending");
-    let start = scene.restart().await?;
+    // Killed while the journal has commits that the store has not.
     scene.sidecar.kill()?;
     let (sidecar, after_kill) = Sidecar::start(&bench.binary, &bench.folder.join("backlog")).await?;
     scene.sidecar = sidecar;
     scene.submit_to(scene.submit.subscriptions.clone());
+    let start = scene.restart().await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let idle = scene.sidecar.usage()?;
     bench.say("backlog: it drains");

@@ -98,7 +98,9 @@ class Line:
 
     def shell(self, code):
         """Runs Python inside Odoo, in a process of its own."""
-        command = self.site.command(self.site.cluster, self.odoo.data, "shell", "-d", "line", "--no-http", "--log-level=error")
+        # Any process of Odoo tells the sidecar where to knock: it must name the one that serves.
+        options = ("--no-http", f"--http-port={self.odoo.port}", "--log-level=error")
+        command = self.site.command(self.site.cluster, self.odoo.data, "shell", "-d", "line", *options)
         done = subprocess.run(
             [str(part) for part in command], input=code, text=True, capture_output=True, check=False,
             env=self.site.environment(MCP_WEBHOOK_SIDECAR_URL=self.sidecar.url, MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token),

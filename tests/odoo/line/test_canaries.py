@@ -226,7 +226,8 @@ def sidecar_s_own(line, attacks):
         attacks.sealed(KIND, f"the sidecar's {path}", (*CANARIES, line.sidecar.token), lambda text=text: text)
     for method in ("subscription.list", "delivery.list"):
         attacks.sealed(KIND, f"the sidecar's {method}", SEALED, lambda m=method: line.sidecar.call(m, limit=1000))
-    store = (line.sidecar.data / "log.redb").read_bytes().decode("latin-1")
+    files = [line.sidecar.data / name for name in ("log.redb", "log.redb-journal")]
+    store = b"".join(file.read_bytes() for file in files).decode("latin-1")
     assert PATH in store, "the search works"
     attacks.sealed(KIND, "the sidecar's store", (*SEALED, line.sidecar.token), lambda: store)
 

@@ -144,14 +144,14 @@ def test_settings_say_what_a_wrong_token_means_and_never_show_it(line, page):
 
 def test_settings_keep_hosts_and_retention(line, page):
     settings(page, line)
-    page.fill("div[name=mcp_webhook_allowed_hosts] input", "hooks.slack.com/services")
+    page.fill("div[name=mcp_webhook_allowed_hosts] input", "hooks.slack.com/services/T01234567")
     page.fill("div[name=mcp_webhook_retention_days] input", "14")
     save_settings(page)
     wait_until(
         lambda: line.session.call("ir.config_parameter", "get_param", "mcp_webhook.retention_days") == "14", "the retention"
     )
     settings(page, line)
-    expect(page.locator("div[name=mcp_webhook_allowed_hosts] input")).to_have_value("hooks.slack.com/services")
+    expect(page.locator("div[name=mcp_webhook_allowed_hosts] input")).to_have_value("hooks.slack.com/services/T01234567")
     shot(page, "settings_saved")
     page.fill("div[name=mcp_webhook_retention_days] input", "0")
     page.click(".o_form_button_save")
