@@ -9,7 +9,7 @@ use std::{
 use redb::{Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
 
 /// redb's own page cache. Lanes are read in pages, so more brings little.
-const CACHE_BYTES: usize = 16 << 20;
+const CACHE_BYTES: usize = 8 << 20;
 
 /// Something that can open the database and its journal, again after trouble.
 pub trait Medium: Send + 'static {
