@@ -76,8 +76,8 @@ fn copy_private(from: &Path, to: &Path) -> Result<()> {
 }
 
 const STORE_CALLS: &str = "pwrite64,fdatasync,fsync,ftruncate";
-/// Events of one round of the sweep: some commits of acceptance and of settlement.
-const SWEPT: usize = 120;
+/// Events of one round of the sweep: some tens of commits of acceptance and of settlement.
+const SWEPT: usize = 400;
 
 /// SIGKILL at the n-th system call on the store, for every n that there is (quick: a sample).
 pub async fn at_store_calls(mut run: Run) -> Result<Tally> {
