@@ -101,6 +101,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, i64)> {
     let params = subscription("https://example.com/", json!({})).to_string();
     let call = |rest: &str| format!("{{\"jsonrpc\":\"2.0\",{rest}}}").into_bytes();
     let with = |params: &str| call(&format!(r#""id":1,"method":"subscription.create","params":{params}"#));
+    let with_id = |id: &str| call(&format!(r#""id":{id},"method":"subscription.create","params":{params}"#));
     let field = |name: &str, value: &str| with(&params.replacen('{', &format!("{{\"{name}\":{value},"), 1));
     let instead = |name: &str, value: Value| {
         let mut changed: Value = serde_json::from_str(&params).unwrap();
@@ -117,26 +118,10 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, i64)> {
         ("a half surrogate", field("name", r#""\ud800""#), -32602),
         ("NaN", field("timeout_s", "NaN"), -32700),
         ("no id", call(&format!(r#""method":"subscription.create","params":{params}"#)), -32600),
-        (
-            "an id that is an object",
-            call(&format!(r#""id":{{}},"method":"subscription.create","params":{params}"#)),
-            -32600,
-        ),
-        (
-            "an id that is a list",
-            call(&format!(r#""id":[1],"method":"subscription.create","params":{params}"#)),
-            -32600,
-        ),
-        (
-            "an id of 1.5",
-            call(&format!(r#""id":1.5,"method":"subscription.create","params":{params}"#)),
-            -32600,
-        ),
-        (
-            "an id beyond 64 bits",
-            call(&format!(r#""id":18446744073709551616,"method":"subscription.create","params":{params}"#)),
-            -32600,
-        ),
+        ("an id that is an object", with_id("{}"), -32600),
+        ("an id that is a list", with_id("[1]"), -32600),
+        ("an id of 1.5", with_id("1.5"), -32600),
+        ("an id beyond 64 bits", with_id("18446744073709551616"), -32600),
         (
             "two methods",
             call(&format!(
