@@ -70,7 +70,7 @@ fn accept_one(
     now: Millis,
     oldest: Millis,
 ) -> Result<Acceptance, redb::Error> {
-    if let Some(seq) = tx.ids.get(submission.event_id.as_u128())?.map(|row| row.value()) {
+    if let Some(seq) = tx.ids.read()?.get(submission.event_id.as_u128())?.map(|row| row.value()) {
         return Ok(if is_same(tx, seq, &submission)? {
             Acceptance::Duplicate
         } else {
@@ -114,7 +114,7 @@ pub(crate) fn insert(
 
 /// Equal as JSON values, and for the same subscription. What cannot be read any more is not the same.
 fn is_same(tx: &Tx<'_>, seq: u64, submission: &Submission) -> Result<bool, redb::Error> {
-    let Some(stored) = tx.events.get(seq)? else { return Ok(false) };
+    let Some(stored) = tx.events.read()?.get(seq)? else { return Ok(false) };
     let Ok(stored) = EventRow::decode(stored.value()) else { return Ok(false) };
     if stored.subscription_id != submission.subscription_id || stored.trigger == Trigger::Test {
         return Ok(false);

@@ -97,6 +97,8 @@ pub(crate) struct Shared {
     pub memory: RwLock<Memory>,
     pub lanes: Mutex<HashSet<SubscriptionId>>,
     pub lanes_moved: Notify,
+    /// Jobs that wait for a commit to share; none once the writer has ended.
+    pub patient: Mutex<Option<Vec<Job>>>,
     pub feed: watch::Sender<u64>,
     /// The newest change that is known to be in Odoo.
     pub pulled: AtomicU64,
@@ -160,30 +162,27 @@ impl Log {
         &self,
         job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Pending<T> {
-        self.hand_over(job, Message::Job)
+        let (job, pending) = acknowledged(job);
+        // When the writer is gone, the job and with it the sender is dropped, and the call is unavailable.
+        let _ = self.inbox.send(Message::Job(job));
+        pending
     }
 
-    /// Runs a job in the next commit that somebody else waits for, or in one of its own a little later.
+    /// Runs a job in the next commit that somebody else waits for, or that [`Log::hurry`] asks for.
     pub(crate) fn run_patiently<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
     ) -> Pending<T> {
-        self.hand_over(job, Message::Patient)
+        let (job, pending) = acknowledged(job);
+        if let Some(patient) = &mut *self.shared.patient.lock().unwrap_or_else(PoisonError::into_inner) {
+            patient.push(job);
+        }
+        pending
     }
 
-    fn hand_over<T: Send + 'static>(
-        &self,
-        job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
-        message: impl FnOnce(Job) -> Message,
-    ) -> Pending<T> {
-        let (answer, pending) = oneshot::channel();
-        let job = move |tx: &mut Tx<'_>| -> Result<Ack, redb::Error> {
-            let value = job(tx)?;
-            Ok(Box::new(move || drop(answer.send(value))))
-        };
-        // When the writer is gone, the job and with it the sender is dropped, and the call is unavailable.
-        let _ = self.inbox.send(message(Box::new(job)));
-        Pending(pending)
+    /// Whatever waits for a commit that it could share goes to disk now.
+    pub fn hurry(&self) {
+        let _ = self.inbox.send(Message::Hurry);
     }
 
     /// Looks at the log as it is now. Blocks for as long as the look takes; do not hold it over an await.
@@ -294,4 +293,16 @@ impl Log {
     pub fn health(&self) -> watch::Receiver<Health> {
         self.shared.health.subscribe()
     }
+}
+
+/// A job that tells its caller once it is on disk.
+fn acknowledged<T: Send + 'static>(
+    job: impl FnOnce(&mut Tx<'_>) -> Result<T, redb::Error> + Send + 'static,
+) -> (Job, Pending<T>) {
+    let (answer, pending) = oneshot::channel();
+    let job = move |tx: &mut Tx<'_>| -> Result<Ack, redb::Error> {
+        let value = job(tx)?;
+        Ok(Box::new(move || drop(answer.send(value))))
+    };
+    (Box::new(job), Pending(pending))
 }

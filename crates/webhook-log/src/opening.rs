@@ -94,7 +94,8 @@ fn prepare(
 
 fn make_tables(txn: &WriteTransaction, key: &SealingKey) -> Result<(), redb::Error> {
     let (head, redo) = (Head { seq: 1, change: 1 }, RefCell::new(Redo::off()));
-    let mut tx = Tx::open(txn, &redo, head, Memory::nothing(), key)?;
+    let mut tx = Tx::new(txn, &redo, head, Memory::nothing(), key);
+    tx.make_tables()?;
     tx.meta.insert("log_id", new_log_id().as_bytes())?;
     tx.meta.insert("head", record::encode_head(head).as_slice())?;
     Ok(())
@@ -108,8 +109,8 @@ fn replay(
     key: &SealingKey,
 ) -> Result<(), OpenError> {
     let redo = RefCell::new(Redo::off());
-    let mut tx = Tx::open(txn, &redo, Head { seq: 1, change: 1 }, Memory::nothing(), key)?;
-    let Some(epoch) = fact(&*tx.meta, "epoch")? else { return Ok(()) };
+    let mut tx = Tx::new(txn, &redo, Head { seq: 1, change: 1 }, Memory::nothing(), key);
+    let Some(epoch) = fact(tx.meta.read()?, "epoch")? else { return Ok(()) };
     let lost = |what: &str| OpenError::JournalLost(what.to_owned());
     let epoch: Epoch = epoch.try_into().map_err(|_| lost("the store names it wrongly"))?;
     if is_empty {

@@ -39,13 +39,13 @@ impl Log {
 }
 
 fn oldest(tx: &Tx<'_>, before: Millis, at_most: usize) -> Result<Vec<(u64, u64)>, redb::Error> {
-    let closed = tx.closed.range(..(before.0, 0))?.take(at_most);
+    let closed = tx.closed.read()?.range(..(before.0, 0))?.take(at_most);
     closed.map(|row| Ok(row?.0.value())).collect()
 }
 
 fn newest_change(tx: &Tx<'_>, seq: u64) -> Result<u64, redb::Error> {
     let mut newest = 0;
-    for row in tx.attempts.range((seq, 0)..=(seq, u32::MAX))? {
+    for row in tx.attempts.read()?.range((seq, 0)..=(seq, u32::MAX))? {
         let change = AttemptRow::decode(row?.1.value()).map_or(0, |row| row.change);
         newest = newest.max(change);
     }
@@ -56,7 +56,7 @@ fn forget(tx: &mut Tx<'_>, (closed_at, seq): (u64, u64)) -> Result<(), redb::Err
     tx.closed.remove((closed_at, seq))?;
     let event = tx.drop_event(seq)?;
     let mut numbers = Vec::new();
-    for row in tx.attempts.range((seq, 0)..=(seq, u32::MAX))? {
+    for row in tx.attempts.read()?.range((seq, 0)..=(seq, u32::MAX))? {
         numbers.push(row?.0.value().1);
     }
     for number in numbers {

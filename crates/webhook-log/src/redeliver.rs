@@ -41,7 +41,7 @@ impl Log {
     /// Makes a delivery that is over due once more, under the same event id.
     pub fn redeliver(&self, event_id: EventId, now: Millis) -> Pending<Redelivery> {
         self.run(move |tx| {
-            let Some(seq) = tx.ids.get(event_id.as_u128())?.map(|row| row.value()) else {
+            let Some(seq) = tx.ids.read()?.get(event_id.as_u128())?.map(|row| row.value()) else {
                 return Ok(Redelivery::NotFound);
             };
             let Some(event) = stored_event(tx, seq)? else { return Ok(Redelivery::NotFound) };
@@ -68,7 +68,7 @@ impl Log {
         now: Millis,
     ) -> Pending<(u64, Option<u64>)> {
         self.run(move |tx| {
-            let (seqs, next) = failed_seqs(&*tx.outcomes, subscription, after, at_most)?;
+            let (seqs, next) = failed_seqs(tx.outcomes.read()?, subscription, after, at_most)?;
             let mut started = 0;
             for seq in seqs {
                 let Some(event) = stored_event(tx, seq)? else { continue };
@@ -91,7 +91,7 @@ impl Log {
                 Some(subscription) if !subscription.active => return Ok(TestEvent::Inactive),
                 Some(_) => {}
             }
-            if tx.ids.get(submission.event_id.as_u128())?.is_some() {
+            if tx.ids.read()?.get(submission.event_id.as_u128())?.is_some() {
                 return Ok(TestEvent::Conflict);
             }
             accept::insert(tx, &submission, Trigger::Test, now)?;
@@ -132,11 +132,13 @@ pub(crate) fn failed_seqs(
 }
 
 fn stored_event(tx: &Tx<'_>, seq: u64) -> Result<Option<EventRow>, redb::Error> {
-    Ok(tx.events.get(seq)?.and_then(|row| EventRow::decode(row.value()).ok()))
+    Ok(tx.events.read()?.get(seq)?.and_then(|row| EventRow::decode(row.value()).ok()))
 }
 
 fn last_attempt(tx: &Tx<'_>, seq: u64, event: &EventRow) -> Result<Option<Attempt>, redb::Error> {
-    let Some(row) = tx.attempts.range((seq, 0)..=(seq, u32::MAX))?.next_back() else { return Ok(None) };
+    let Some(row) = tx.attempts.read()?.range((seq, 0)..=(seq, u32::MAX))?.next_back() else {
+        return Ok(None);
+    };
     let (key, value) = row?;
     let number = key.value().1;
     Ok(AttemptRow::decode(value.value()).and_then(|row| row.into_attempt(event, number)).ok())
@@ -152,7 +154,7 @@ fn restart(
 ) -> Result<Attempt, redb::Error> {
     let attempt = decide::follow_up(last, Trigger::Manual, now, Some(now));
     tx.closed.remove((settle::closed_at(last), seq))?;
-    settle::write(tx, seq, &attempt, false)?;
+    tx.put_attempt(seq, &attempt, false)?;
     tx.make_due(attempt.subscription_id, seq, Some(due), attempt.number, attempt.trigger.code())?;
     Ok(attempt)
 }

@@ -6,7 +6,6 @@ use webhook_model::Attempt;
 
 use crate::{
     log::{Log, Pending},
-    record::AttemptRow,
     tables::Tx,
 };
 
@@ -31,7 +30,7 @@ impl Log {
     }
 
     /// As [`Log::settle`], where nothing depends on these outcomes: they share the commit of what comes next, and have
-    /// one of their own only if nothing comes soon.
+    /// one of their own only if [`Log::hurry`] asks for it.
     pub fn settle_patiently(&self, settlements: Arc<[Settlement]>) -> Pending<()> {
         self.run_patiently(move |tx| settle_all(tx, &settlements))
     }
@@ -44,32 +43,19 @@ fn settle_all(tx: &mut Tx<'_>, settlements: &[Settlement]) -> Result<(), redb::E
 fn settle_one(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<(), redb::Error> {
     let Settlement { seq, attempt, next, payload_is_event_body } = settlement;
     let (seq, subscription) = (*seq, attempt.subscription_id);
-    if tx.due_number(subscription, seq)? != Some(attempt.number) {
+    if !tx.take_due(subscription, seq, attempt.number)? {
         return Ok(()); // settled before
     }
-    tx.take_due(subscription, seq)?;
-    write(tx, seq, attempt, *payload_is_event_body)?;
+    tx.put_attempt(seq, attempt, *payload_is_event_body)?;
     tx.outcomes.insert((subscription.as_u128(), attempt.status.code(), seq, attempt.number), ())?;
     match next {
         Some(next) => {
-            write(tx, seq, next, false)?;
+            tx.put_attempt(seq, next, false)?;
             tx.make_due(subscription, seq, next.next_attempt_at, next.number, next.trigger.code())?;
         }
         None => close(tx, seq, attempt)?,
     }
     Ok(())
-}
-
-/// Writes an attempt's row and moves it to the end of the feed.
-pub(crate) fn write(
-    tx: &mut Tx<'_>,
-    seq: u64,
-    attempt: &Attempt,
-    payload_is_event_body: bool,
-) -> Result<(), redb::Error> {
-    let change = tx.move_change(seq, attempt.number)?;
-    let row = AttemptRow::of(attempt, change, payload_is_event_body);
-    tx.put_attempt(seq, attempt.number, &row.encode())
 }
 
 fn close(tx: &mut Tx<'_>, seq: u64, last: &Attempt) -> Result<(), redb::Error> {

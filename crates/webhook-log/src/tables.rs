@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::HashSet, sync::Arc};
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
-use webhook_model::{Millis, SubscriptionId};
+use webhook_model::{Attempt, Millis, SubscriptionId};
 
 use crate::{
     journal::{Change, Redo},
@@ -21,26 +21,27 @@ pub(crate) const FORMAT: u32 = 2;
 
 /// `format`, `log_id`, `head`, `bytes`, `attachment`, `epoch` (while it is open: see [`crate::journal`]): facts about
 /// the file as a whole.
-pub(crate) const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
+pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Subscription id -> [`record::SubscriptionRow`].
-pub(crate) const SUBSCRIPTIONS: TableDefinition<'_, u128, &[u8]> = TableDefinition::new("subscriptions");
+pub(crate) const SUBSCRIPTIONS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("subscriptions");
 /// Event id -> seq. Random keys stay out of every other table: appending is several times cheaper.
-pub(crate) const IDS: TableDefinition<'_, u128, u64> = TableDefinition::new("ids");
+pub(crate) const IDS: TableDefinition<'static, u128, u64> = TableDefinition::new("ids");
 /// Seq (order of acceptance) -> [`record::EventRow`]. Written once.
-pub(crate) const EVENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("events");
+pub(crate) const EVENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("events");
 /// (seq, number) -> [`record::AttemptRow`].
-pub(crate) const ATTEMPTS: TableDefinition<'_, (u64, u32), &[u8]> = TableDefinition::new("attempts");
+pub(crate) const ATTEMPTS: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("attempts");
 /// (subscription, seq) -> (due in ms or 0 = at once, attempt number, trigger): what is pending, in order of acceptance.
 /// The subscription leads, so that a dead endpoint's backlog never stands before another's work.
-pub(crate) const DUE: TableDefinition<'_, (u128, u64), (u64, u32, u8)> = TableDefinition::new("due");
+pub(crate) const DUE: TableDefinition<'static, (u128, u64), (u64, u32, u8)> = TableDefinition::new("due");
 /// (subscription, due in ms, seq): the rows of `due` that have a time of their own, in order of time.
-pub(crate) const RETRY_AT: TableDefinition<'_, (u128, u64, u64), ()> = TableDefinition::new("retry_at");
+pub(crate) const RETRY_AT: TableDefinition<'static, (u128, u64, u64), ()> = TableDefinition::new("retry_at");
 /// Change -> (seq, number): the feed that Odoo pulls.
-pub(crate) const CHANGES: TableDefinition<'_, u64, (u64, u32)> = TableDefinition::new("changes");
+pub(crate) const CHANGES: TableDefinition<'static, u64, (u64, u32)> = TableDefinition::new("changes");
 /// (subscription, status, seq, number) of final attempts, for lists.
-pub(crate) const OUTCOMES: TableDefinition<'_, (u128, u8, u64, u32), ()> = TableDefinition::new("outcomes");
+pub(crate) const OUTCOMES: TableDefinition<'static, (u128, u8, u64, u32), ()> =
+    TableDefinition::new("outcomes");
 /// (closed in ms, seq) of deliveries that are over, for retention.
-pub(crate) const CLOSED: TableDefinition<'_, (u64, u64), ()> = TableDefinition::new("closed");
+pub(crate) const CLOSED: TableDefinition<'static, (u64, u64), ()> = TableDefinition::new("closed");
 
 /// A test event goes before everything else and also while its subscription is paused: the earliest time there is.
 pub(crate) const BEFORE_ALL: Millis = Millis(1);
@@ -77,24 +78,24 @@ pub(crate) struct Tx<'t> {
 }
 
 impl<'t> Tx<'t> {
-    pub fn open(
+    pub fn new(
         txn: &'t WriteTransaction,
         redo: &'t RefCell<Redo>,
         head: Head,
         memory: Memory,
         key: &'t SealingKey,
-    ) -> Result<Self, redb::Error> {
-        Ok(Self {
-            meta: Noted::open(txn, META, 0, redo)?,
-            subscriptions: Noted::open(txn, SUBSCRIPTIONS, 1, redo)?,
-            ids: Noted::open(txn, IDS, 2, redo)?,
-            events: Noted::open(txn, EVENTS, 3, redo)?,
-            attempts: Noted::open(txn, ATTEMPTS, 4, redo)?,
-            due: Noted::open(txn, DUE, 5, redo)?,
-            retry_at: Noted::open(txn, RETRY_AT, 6, redo)?,
-            changes: Noted::open(txn, CHANGES, 7, redo)?,
-            outcomes: Noted::open(txn, OUTCOMES, 8, redo)?,
-            closed: Noted::open(txn, CLOSED, 9, redo)?,
+    ) -> Self {
+        Self {
+            meta: Noted::new(txn, META, 0, redo),
+            subscriptions: Noted::new(txn, SUBSCRIPTIONS, 1, redo),
+            ids: Noted::new(txn, IDS, 2, redo),
+            events: Noted::new(txn, EVENTS, 3, redo),
+            attempts: Noted::new(txn, ATTEMPTS, 4, redo),
+            due: Noted::new(txn, DUE, 5, redo),
+            retry_at: Noted::new(txn, RETRY_AT, 6, redo),
+            changes: Noted::new(txn, CHANGES, 7, redo),
+            outcomes: Noted::new(txn, OUTCOMES, 8, redo),
+            closed: Noted::new(txn, CLOSED, 9, redo),
             head,
             set: memory.set,
             attachment: memory.attachment,
@@ -102,10 +103,25 @@ impl<'t> Tx<'t> {
             touched: HashSet::new(),
             key,
             started: (head, memory.bytes),
-        })
+        }
     }
 
-    /// Does again what a commit did, by the numbers that [`Tx::open`] gives to the tables.
+    /// Makes every table that is not there.
+    pub fn make_tables(&self) -> Result<(), redb::Error> {
+        self.meta.read()?;
+        self.subscriptions.read()?;
+        self.ids.read()?;
+        self.events.read()?;
+        self.attempts.read()?;
+        self.due.read()?;
+        self.retry_at.read()?;
+        self.changes.read()?;
+        self.outcomes.read()?;
+        self.closed.read()?;
+        Ok(())
+    }
+
+    /// Does again what a commit did, by the numbers that [`Tx::new`] gives to the tables.
     pub fn replay(&mut self, change: &Change<'_>) -> Result<(), redb::Error> {
         match change.table {
             0 => self.meta.replay(change),
@@ -148,10 +164,25 @@ impl<'t> Tx<'t> {
         Ok(EventRow::decode(row.value()).ok())
     }
 
-    /// Stores an attempt, or what became of it.
-    pub fn put_attempt(&mut self, seq: u64, number: u32, row: &[u8]) -> Result<(), redb::Error> {
-        let before = self.attempts.insert((seq, number), row)?.map_or(0, |old| old.value().len() as u64);
-        self.bytes = (self.bytes + row.len() as u64).saturating_sub(before);
+    /// Stores an attempt, or what became of it, at the next place in the feed, and frees the one it had.
+    pub fn put_attempt(
+        &mut self,
+        seq: u64,
+        attempt: &Attempt,
+        payload_is_event_body: bool,
+    ) -> Result<(), redb::Error> {
+        let (change, number) = (self.head.change, attempt.number);
+        self.head.change += 1;
+        let row = AttemptRow::of(attempt, change, payload_is_event_body).encode();
+        self.bytes += row.len() as u64;
+        let before = self.attempts.insert((seq, number), row.as_slice())?;
+        if let Some(before) = before {
+            self.bytes = self.bytes.saturating_sub(before.value().len() as u64);
+            if let Ok(before) = AttemptRow::decode(before.value()) {
+                self.changes.remove(before.change)?;
+            }
+        }
+        self.changes.insert(change, (seq, number))?;
         Ok(())
     }
 
@@ -182,33 +213,27 @@ impl<'t> Tx<'t> {
 
     /// The number of the attempt that is due, where one is.
     pub fn due_number(&self, subscription: SubscriptionId, seq: u64) -> Result<Option<u32>, redb::Error> {
-        Ok(self.due.get((subscription.as_u128(), seq))?.map(|row| row.value().1))
+        Ok(self.due.read()?.get((subscription.as_u128(), seq))?.map(|row| row.value().1))
     }
 
-    /// Takes a delivery out of what is due.
-    pub fn take_due(&mut self, subscription: SubscriptionId, seq: u64) -> Result<(), redb::Error> {
-        let taken = self.due.remove((subscription.as_u128(), seq))?.map(|row| row.value().0);
-        if let Some(at) = taken.filter(|at| *at > 0) {
+    /// Takes a delivery out of what is due, if this attempt of it is; answers whether it was.
+    pub fn take_due(
+        &mut self,
+        subscription: SubscriptionId,
+        seq: u64,
+        number: u32,
+    ) -> Result<bool, redb::Error> {
+        let key = (subscription.as_u128(), seq);
+        let Some(taken) = self.due.remove(key)?.map(|row| row.value()) else { return Ok(false) };
+        let (at, due_number, _) = taken;
+        if due_number != number {
+            self.due.insert(key, taken)?;
+            return Ok(false);
+        }
+        if at > 0 {
             self.retry_at.remove((subscription.as_u128(), at, seq))?;
         }
-        Ok(())
-    }
-
-    /// The change number of a stored attempt, where it is in the feed.
-    pub fn change_of(&self, seq: u64, number: u32) -> Result<Option<u64>, redb::Error> {
-        let row = self.attempts.get((seq, number))?;
-        Ok(row.and_then(|row| AttemptRow::decode(row.value()).ok()).map(|row| row.change))
-    }
-
-    /// Gives the attempt the next place in the feed, and frees the one it had.
-    pub fn move_change(&mut self, seq: u64, number: u32) -> Result<u64, redb::Error> {
-        if let Some(old) = self.change_of(seq, number)? {
-            self.changes.remove(old)?;
-        }
-        let change = self.head.change;
-        self.head.change += 1;
-        self.changes.insert(change, (seq, number))?;
-        Ok(change)
+        Ok(true)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one writer: a thread that groups whatever waits into one commit, and reopens the store after trouble.
 //!
-//! While one commit is being synced the next batch gathers. Only outcomes, for which nobody waits, are held back a
-//! little, so that acceptance and outcomes share one fsync. A failed commit is *unknown*, not failed, so
+//! While one commit is being synced the next batch gathers. Only outcomes, for which nobody waits, lie in a place of
+//! their own, where they wake nobody, so that acceptance and outcomes share one fsync. A failed commit is *unknown*, not failed, so
 //! everything in memory is read again from the reopened store and nobody in the batch gets an answer.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::AtomicU64,
-        mpsc::{Receiver, RecvTimeoutError},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     time::{Duration, Instant},
 };
@@ -36,15 +36,13 @@ pub(crate) enum Message {
     /// Somebody waits for it.
     Job(Job),
     Compact(oneshot::Sender<bool>),
-    /// It may wait a little, to share a commit with others.
-    Patient(Job),
+    /// What waits for company goes without.
+    Hurry,
     Close,
 }
 
 /// Jobs in one commit. More wait for the next one.
 const BATCH: usize = 1024;
-/// How long a patient job waits for a commit that it can share.
-pub(crate) const PATIENCE: Duration = Duration::from_millis(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -70,6 +68,7 @@ impl<M: Medium> Writer<M> {
             memory: RwLock::new(opened.memory),
             lanes: Mutex::new(opened.lanes),
             lanes_moved: Notify::new(),
+            patient: Mutex::new(Some(Vec::new())),
             feed: watch::Sender::new(opened.head.change - 1),
             pulled: AtomicU64::new(0),
             health: watch::Sender::new(Health::Ready),
@@ -104,35 +103,37 @@ impl<M: Medium> Writer<M> {
             tracing::warn!(%error, "the delivery log was not closed cleanly; the next start replays its journal");
         }
         self.shared.health.send_replace(Health::Unavailable { reason: "the store was closed".to_owned() });
+        *self.shared.patient.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Waits for a job that cannot wait, or until a patient one has waited enough; takes what else is there, up to the
-    /// first message that is no job.
+    /// Waits until somebody waits for a commit; takes what else is there, up to the first message that is no job, and
+    /// every patient job.
     fn gather(&self) -> (Vec<Job>, Option<Message>) {
         let mut batch = Vec::new();
-        let mut until = None;
-        let mut is_urgent = false;
-        while batch.len() < BATCH {
-            let patience = match until {
-                _ if is_urgent => Duration::ZERO,
-                None => Duration::MAX,
-                Some(until) => Instant::saturating_duration_since(&until, Instant::now()),
-            };
-            match self.messages.recv_timeout(patience) {
-                Ok(Message::Job(job)) => {
-                    batch.push(job);
-                    is_urgent = true;
-                }
-                Ok(Message::Patient(job)) => {
-                    batch.push(job);
-                    until.get_or_insert_with(|| Instant::now() + PATIENCE);
-                }
-                Ok(other) => return (batch, Some(other)),
-                Err(RecvTimeoutError::Disconnected) => return (batch, Some(Message::Close)),
-                Err(RecvTimeoutError::Timeout) => break,
+        let mut next = self.messages.recv().unwrap_or(Message::Close);
+        let other = loop {
+            match next {
+                Message::Job(job) => batch.push(job),
+                Message::Hurry => {}
+                other => break Some(other),
             }
-        }
-        (batch, None)
+            if batch.len() == BATCH {
+                break None;
+            }
+            next = match self.messages.try_recv() {
+                Ok(message) => message,
+                Err(TryRecvError::Empty) => break None,
+                Err(TryRecvError::Disconnected) => Message::Close,
+            };
+        };
+        batch.extend(self.patient());
+        (batch, other)
+    }
+
+    /// Takes the jobs that wait for company.
+    fn patient(&self) -> Vec<Job> {
+        let mut patient = self.shared.patient.lock().unwrap_or_else(PoisonError::into_inner);
+        patient.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Nobody reads meanwhile: redb needs the database to itself.
@@ -233,7 +234,8 @@ impl<M: Medium> Writer<M> {
         let until = Instant::now() + pause;
         loop {
             match self.messages.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(Message::Job(job) | Message::Patient(job)) => drop(job),
+                Ok(Message::Job(job)) => drop(job),
+                Ok(Message::Hurry) => drop(self.patient()),
                 Ok(Message::Compact(answer)) => drop(answer),
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => return true,
@@ -266,7 +268,7 @@ fn write(
     let redo = RefCell::new(journal.redo());
     let mut acks = Vec::new();
     let committed = {
-        let mut tx = Tx::open(&txn, &redo, head, memory, key)?;
+        let mut tx = Tx::new(&txn, &redo, head, memory, key);
         for job in jobs {
             acks.push(job(&mut tx)?);
             if redo.borrow().is_enough() {
