@@ -9,24 +9,22 @@
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     future::Future,
-    panic::AssertUnwindSafe,
     pin::Pin,
     sync::Arc,
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use webhook_log::{DueRow, Log, Settlement, Snapshot, StoreError, Unavailable};
-use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
+use webhook_model::{Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
+    attempts::{Attempts, Done, Work},
     clock::Clock,
     lane::Lane,
     observe::{self, Counters},
-    prepared::{Prepared, failed},
     transport::Transport,
 };
 
@@ -38,7 +36,10 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 const RESERVE: usize = limits::UNSETTLED / 8;
 
 /// With so many outcomes that are not on disk, the next ones wait for no company: places run out.
-const MANY_UNSETTLED: usize = limits::UNSETTLED / 8;
+const MANY_UNSETTLED: usize = limits::UNSETTLED / 2;
+
+/// How long outcomes for which nobody waits lie ready to share a commit with something else.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What the operator may set.
 #[derive(Debug, Clone, Copy)]
@@ -47,26 +48,12 @@ pub struct Options {
     pub max_in_flight: usize,
 }
 
-/// An attempt that ended.
-struct Done {
-    lane: SubscriptionId,
-    seq: u64,
-    attempt: Attempt,
-    host: String,
-    finished: decide::Finished,
-    payload_is_event_body: bool,
-    max_attempts: u8,
-}
-
 type Settling = Pin<Box<dyn Future<Output = (Arc<[Settlement]>, Result<(), Unavailable>)> + Send>>;
 
 /// The loop's state.
 pub struct Dispatcher<T, C> {
     log: Log,
-    transport: Arc<T>,
     clock: Arc<C>,
-    /// Held by the one payload that is being rendered with much work.
-    render_turn: Arc<Semaphore>,
     counters: Arc<Counters>,
     options: Options,
     lanes: HashMap<SubscriptionId, Lane>,
@@ -74,7 +61,7 @@ pub struct Dispatcher<T, C> {
     ready: VecDeque<SubscriptionId>,
     /// When lanes have something with a time of its own. May name a time that does not matter any more.
     timers: BTreeSet<(Millis, SubscriptionId)>,
-    attempts: JoinSet<Done>,
+    attempts: Attempts<T, C>,
     /// Slots in use beyond the first of each lane.
     extra: usize,
     settling: FuturesUnordered<Settling>,
@@ -83,6 +70,8 @@ pub struct Dispatcher<T, C> {
     unrecorded: Vec<Settlement>,
     /// Something waits for the outcomes to be on disk.
     is_urgent: bool,
+    /// When those that lie ready have waited enough.
+    patience: Option<Instant>,
 }
 
 impl<T, C> std::fmt::Debug for Dispatcher<T, C> {
@@ -96,20 +85,19 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     pub fn new(log: Log, transport: T, clock: Arc<C>, counters: Arc<Counters>, options: Options) -> Self {
         Self {
             log,
-            transport: Arc::new(transport),
-            clock,
-            render_turn: Arc::new(Semaphore::new(1)),
+            clock: Arc::clone(&clock),
             counters,
             options,
             lanes: HashMap::new(),
             ready: VecDeque::new(),
             timers: BTreeSet::new(),
-            attempts: JoinSet::new(),
+            attempts: Attempts::new(transport, Arc::clone(&clock)),
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
             unrecorded: Vec::new(),
             is_urgent: false,
+            patience: None,
         }
     }
 
@@ -138,13 +126,21 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                     None => std::future::pending().await,
                 }
             };
+            let patience = self.patience;
+            let patience = async {
+                match patience {
+                    Some(end) => tokio::time::sleep_until(end).await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(done) = self.attempts.join_next(), if !self.attempts.is_empty() => self.end(done),
+                Some(done) = self.attempts.next() => self.end(done),
                 Some(settled) = self.settling.next(), if !self.settling.is_empty() => self.settled(settled),
                 () = log.lanes_moved() => {}
                 changed = health.changed() => if changed.is_err() { break },
                 () = timer => self.wake_timed_lanes(),
+                () = patience => self.hurry(),
             }
         }
         self.drain().await;
@@ -152,13 +148,16 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
 
     /// Attempts under way end, for at most [`DRAIN`], and their outcomes go to disk.
     async fn drain(mut self) {
-        let end = tokio::time::Instant::now() + DRAIN;
-        while let Ok(Some(done)) = tokio::time::timeout_at(end, self.attempts.join_next()).await {
+        let end = Instant::now() + DRAIN;
+        while self.attempts.running() > 0
+            && let Ok(Some(done)) = tokio::time::timeout_at(end, self.attempts.next()).await
+        {
             self.end(done);
             self.hand_in();
         }
-        self.attempts.abort_all();
+        self.attempts.abort();
         self.hand_in();
+        self.hurry();
         // The store answers or is gone; either way this does not hang.
         while let Some((_, result)) = self.settling.next().await {
             if result.is_err() {
@@ -171,7 +170,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
 
     /// Everything that ended meanwhile, in one batch to the writer.
     fn collect(&mut self) {
-        while let Some(done) = self.attempts.try_join_next() {
+        while let Some(done) = self.attempts.try_next() {
             self.end(done);
         }
         while let Some(Some(settled)) = self.settling.next().now_or_never() {
@@ -179,17 +178,17 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         }
     }
 
-    fn end(&mut self, done: Result<Done, tokio::task::JoinError>) {
-        // The task catches its own panics, and is only aborted when the loop is gone.
-        let Ok(done) = done else { return };
+    fn end(&mut self, done: Done) {
         self.free_slot(&done);
         self.mark_ready(done.lane);
-        let (attempt, next) =
-            decide::settle(done.attempt, done.finished, done.max_attempts, decide::Jitter(rand::random()));
+        let Done { seq, attempt, finished, prepared, .. } = done;
+        let max_attempts = prepared.as_ref().map_or(1, |prepared| prepared.subscription.max_attempts);
+        let (attempt, next) = decide::settle(attempt, finished, max_attempts, decide::Jitter(rand::random()));
         self.counters.count(&attempt);
-        observe::log_attempt(&attempt, &done.host, next.as_ref());
-        let payload_is_event_body = done.payload_is_event_body;
-        self.unrecorded.push(Settlement { seq: done.seq, attempt, next, payload_is_event_body });
+        let host = prepared.as_ref().map_or("", |prepared| &prepared.host);
+        observe::log_attempt(&attempt, host, next.as_ref());
+        let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
+        self.unrecorded.push(Settlement { seq, attempt, next, payload_is_event_body });
         self.unsettled += 1;
     }
 
@@ -203,7 +202,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.extra -= usize::from(lane.running() > 0);
         self.is_urgent |= lane.is_strict();
         self.timers.extend(paused.map(|until| (until, done.lane)));
-        observe::log_pace(done.lane, &done.host, before, lane.pace());
+        observe::log_pace(done.lane, done.host(), before, lane.pace());
     }
 
     /// Hands outcomes to the writer.
@@ -215,12 +214,22 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let is_urgent = std::mem::take(&mut self.is_urgent) || self.unsettled >= MANY_UNSETTLED;
         let pending = match is_urgent {
             true => self.log.settle(Arc::clone(&batch)),
-            false => self.log.settle_patiently(Arc::clone(&batch)),
+            false => {
+                self.patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                self.log.settle_patiently(Arc::clone(&batch))
+            }
         };
         self.settling.push(Box::pin(async move { (batch, pending.await) }));
     }
 
+    fn hurry(&mut self) {
+        self.patience = None;
+        self.log.hurry();
+    }
+
     fn settled(&mut self, (batch, result): (Arc<[Settlement]>, Result<(), Unavailable>)) {
+        // A commit takes whatever lies ready when it begins.
+        self.patience = (!self.settling.is_empty()).then(|| Instant::now() + PATIENCE);
         if result.is_err() {
             // Unknown: what is on disk already will not be written twice.
             self.unrecorded.extend(batch.iter().cloned());
@@ -285,7 +294,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
         let mut waiting = VecDeque::new();
         while let Some(id) = self.ready.pop_front() {
-            let places = limits::UNSETTLED.saturating_sub(self.attempts.len() + self.unsettled);
+            let places = limits::UNSETTLED.saturating_sub(self.attempts.running() + self.unsettled);
             if places == 0 {
                 waiting.push_back(id);
                 break;
@@ -324,50 +333,6 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.extra += usize::from(lane.running() > 0);
         lane.started(row.seq, now);
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
-        let transport = Arc::clone(&self.transport);
-        let clock = Arc::clone(&self.clock);
-        let turn = Arc::clone(&self.render_turn);
-        self.attempts.spawn(async move {
-            let DueRow { seq, attempt, body } = row;
-            let max_attempts = prepared.as_ref().map_or(1, |p| p.subscription.max_attempts);
-            let payload_is_event_body = prepared.as_ref().is_some_and(|p| p.posts_event_body());
-            let host =
-                prepared.as_ref().map_or_else(String::new, |p| p.subscription.endpoint.url.host_port());
-            let made = AssertUnwindSafe(make_attempt(&*transport, &*clock, &turn, prepared, &attempt, body));
-            let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
-                payload: None,
-                outcome: failed(Failure::Internal, "the attempt panicked; please report it".to_owned()),
-                duration: None,
-                at: clock.now(),
-            });
-            Done { lane: id, seq, attempt, host, finished, payload_is_event_body, max_attempts }
-        });
-    }
-}
-
-/// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
-async fn make_attempt(
-    transport: &impl Transport,
-    clock: &impl Clock,
-    turn: &Semaphore,
-    prepared: Option<Arc<Prepared>>,
-    attempt: &Attempt,
-    body: Option<Bytes>,
-) -> decide::Finished {
-    let ended = |payload, outcome, duration| decide::Finished { payload, outcome, duration, at: clock.now() };
-    let Some(prepared) = prepared else {
-        let message = "the subscription is not active or was deleted, so nothing was sent".to_owned();
-        return ended(None, failed(Failure::Inactive, message), None);
-    };
-    let Some(body) = body else {
-        let message = "the stored event could not be read; run `mcp-webhookd verify`".to_owned();
-        return ended(None, failed(Failure::Internal, message), None);
-    };
-    match prepared.make(attempt, &body, clock.now(), turn).await {
-        Err(outcome) => ended(None, outcome, None),
-        Ok((request, payload)) => {
-            let exchange = transport.send(request).await;
-            ended(Some(payload), exchange.outcome, Some(exchange.duration))
-        }
+        self.attempts.start(Work { lane: id, row, prepared });
     }
 }

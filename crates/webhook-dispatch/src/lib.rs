@@ -1,8 +1,10 @@
 //! The loop of mcp-webhookd: take what is due, render, sign, guard, send, judge, settle.
 //!
-//! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`prepared`] one attempt's request.
+//! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`attempts`] what is under way, [`prepared`]
+//! one attempt's request.
 //! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
 
+mod attempts;
 pub mod clock;
 mod dispatcher;
 mod lane;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Semaphore;
-use webhook_model::{Attempt, Failure, Invalid, Millis, Outcome, Subscription, limits};
+use webhook_model::{Attempt, EndpointUrl, Failure, Invalid, Millis, Outcome, Subscription, limits};
 
 use crate::{
     sign,
@@ -15,16 +15,22 @@ use crate::{
 
 /// A larger event takes milliseconds to be read alone.
 const PROMPT_BYTES: usize = 32 << 10;
+/// Headers of the signature and of HTTP itself.
+const ADDED_HEADERS: usize = 8;
 
 /// A subscription with its template compiled.
 pub(crate) struct Prepared {
     pub subscription: Arc<Subscription>,
     template: Option<Result<Arc<Template>, Invalid>>,
+    url: Arc<EndpointUrl>,
+    /// Host and port, as a log line names them.
+    pub host: String,
     headers: HeaderMap,
     secrets: Secrets,
 }
 
-/// A request to make and its body as text, or why none can be made.
+/// A request to make and its body as text, which is empty where it is the event's own body: the log has that. Or why
+/// none can be made.
 pub(crate) type Made = Result<(Request, String), Outcome>;
 
 impl Prepared {
@@ -43,7 +49,9 @@ impl Prepared {
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let secrets = Secrets::of(subscription.endpoint.secret.as_ref(), &subscription.endpoint.headers);
-        Self { subscription, template, headers, secrets }
+        let url = Arc::new(subscription.endpoint.url.clone());
+        let host = url.host_port();
+        Self { subscription, template, url, host, headers, secrets }
     }
 
     /// Whether the payload is the event's own body.
@@ -58,17 +66,23 @@ impl Prepared {
             Some(Err(invalid)) => return Err(failed(Failure::Render, invalid.to_string())),
             Some(Ok(template)) => Bytes::from(render(template, body, turn).await?),
         };
-        let text = String::from_utf8_lossy(&payload).into_owned();
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
                 format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
             return Err(failed(Failure::PayloadTooLarge, message));
         }
+        let text = match self.posts_event_body() {
+            true => String::new(),
+            false => String::from_utf8_lossy(&payload).into_owned(),
+        };
         let endpoint = &self.subscription.endpoint;
-        let mut headers = self.headers.clone();
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + ADDED_HEADERS);
+        for (name, value) in &self.headers {
+            headers.append(name.clone(), value.clone());
+        }
         sign::sign(&mut headers, endpoint.secret.as_ref(), attempt.event_id, now, &payload);
         let request = Request {
-            url: endpoint.url.clone(),
+            url: Arc::clone(&self.url),
             headers,
             body: payload,
             secrets: self.secrets.clone(),

@@ -3,7 +3,10 @@
 //! `webhook-id`, `webhook-timestamp` and `webhook-signature` are those of Standard Webhooks 1.0.0 (symmetric, `v1`);
 //! `X-MCP-Signature` is the plain HMAC-SHA256 (RFC 2104) of the body under the secret as typed.
 
+use std::ops::Range;
+
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use sha2::Sha256;
@@ -14,21 +17,35 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const STANDARD_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const BODY_SIGNATURE: HeaderName = HeaderName::from_static("x-mcp-signature");
 
+/// The values of one attempt's headers stand in one buffer of this size: an HTTP client clones its headers several
+/// times, and slices of a buffer are cloned without another one.
+const VALUES: usize = 192;
+
 /// Adds the headers of one attempt; the signatures only where there is a secret.
 pub fn sign(headers: &mut HeaderMap, secret: Option<&SigningSecret>, id: EventId, now: Millis, body: &[u8]) {
     let (id, seconds) = (id.to_string(), now.unix_seconds().to_string());
+    let mut text = String::with_capacity(VALUES);
+    let mut values = vec![(ID, add(&mut text, &id)), (TIMESTAMP, add(&mut text, &seconds))];
     if let Some(secret) = secret {
-        put(headers, BODY_SIGNATURE, &body_signature(secret.expose().as_bytes(), body));
-        put(headers, STANDARD_SIGNATURE, &standard_signature(secret.standard_key(), &id, &seconds, body));
+        let signature = body_signature(secret.expose().as_bytes(), body);
+        values.push((BODY_SIGNATURE, add(&mut text, &signature)));
+        let signature = standard_signature(secret.standard_key(), &id, &seconds, body);
+        values.push((STANDARD_SIGNATURE, add(&mut text, &signature)));
     }
-    put(headers, ID, &id);
-    put(headers, TIMESTAMP, &seconds);
+    let text = Bytes::from(text);
+    for (name, range) in values {
+        // Hex, base64, digits and UUIDs are header values.
+        if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+            headers.insert(name, value);
+        }
+    }
 }
 
 /// `sha256=<lower-case hex of HMAC-SHA256(key, body)>`
 fn body_signature(key: &[u8], body: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::from("sha256=");
+    let mut text = String::with_capacity(7 + 64);
+    text.push_str("sha256=");
     for byte in mac(key, &[body]) {
         text.push(char::from(DIGITS[usize::from(byte >> 4)]));
         text.push(char::from(DIGITS[usize::from(byte & 15)]));
@@ -48,11 +65,11 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-fn put(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // Hex, base64, digits and UUIDs are header values.
-    if let Ok(value) = HeaderValue::from_str(value) {
-        headers.insert(name, value);
-    }
+/// Adds a value to what the headers share; where it stands there.
+fn add(text: &mut String, value: &str) -> Range<usize> {
+    let start = text.len();
+    text.push_str(value);
+    start..text.len()
 }
 
 #[cfg(test)]

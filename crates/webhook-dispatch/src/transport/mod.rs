@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 use reqwest::{Certificate, Client, Response, redirect, retry};
 use tokio::time::{Instant, timeout_at};
 use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limits};
@@ -32,7 +32,7 @@ const RETRY_AFTER_BYTES: usize = 64;
 #[derive(Debug, Clone)]
 pub struct Request {
     /// Where to.
-    pub url: EndpointUrl,
+    pub url: Arc<EndpointUrl>,
     /// All headers but those of HTTP itself.
     pub headers: HeaderMap,
     /// The exact body.
@@ -139,16 +139,17 @@ impl HttpTransport {
         if let Err(outcome) = self.guard(&request.url) {
             return outcome;
         }
-        let host = request.url.host_port();
-        let sending =
-            self.client.post(request.url.url().clone()).headers(request.headers).body(request.body).send();
-        match timeout_at(deadline, sending).await {
+        let mut post = reqwest::Request::new(Method::POST, request.url.url().clone());
+        *post.headers_mut() = request.headers;
+        *post.body_mut() = Some(request.body.into());
+        match timeout_at(deadline, self.client.execute(post)).await {
             Ok(Ok(response)) => read_answer(response, deadline, &request.secrets).await,
-            Ok(Err(error)) => classify::failed(&error, &host),
-            Err(_) => Outcome::Failed {
-                failure: Failure::Timeout,
-                message: format!("{host} did not answer within {} s", request.timeout.as_secs()),
-            },
+            Ok(Err(error)) => classify::failed(&error, &request.url.host_port()),
+            Err(_) => {
+                let (host, timeout) = (request.url.host_port(), request.timeout.as_secs());
+                let message = format!("{host} did not answer within {timeout} s");
+                Outcome::Failed { failure: Failure::Timeout, message }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `doctor`: looks for whatever could be in the way, and says what to do about each.
 
-use std::{io::Write, net::SocketAddr, path::Path, time::Duration};
+use std::{io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use bytes::Bytes;
@@ -177,8 +177,9 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     let id = EventId::from_u128(uuid::Uuid::now_v7().as_u128());
     sign::sign(&mut headers, None, id, SystemClock.now(), &body);
-    let exchange =
-        transport.send(Request { url, headers, body, secrets: Secrets::default(), timeout: PATIENCE }).await;
+    let exchange = transport
+        .send(Request { url: Arc::new(url), headers, body, secrets: Secrets::default(), timeout: PATIENCE })
+        .await;
     let finding = match exchange.outcome {
         Outcome::Response { status, .. } if (200..300).contains(&status) => {
             Fine(format!("HTTP {status} in {} ms", exchange.duration.as_millis()))
