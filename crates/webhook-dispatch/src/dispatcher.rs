@@ -24,6 +24,7 @@ use crate::{
     attempts::{Attempts, Done, Work},
     clock::Clock,
     lane::Lane,
+    lines::Together,
     observe::{self, Counters},
     transport::Transport,
 };
@@ -108,6 +109,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let mut health = log.health();
         let mut was_ready = true;
         loop {
+            // Whatever is ready comes first, so that a turn costs once for many attempts.
+            tokio::task::yield_now().await;
             self.collect();
             let is_ready = health.borrow_and_update().works();
             if is_ready {
@@ -170,6 +173,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
 
     /// Everything that ended meanwhile, in one batch to the writer.
     fn collect(&mut self) {
+        let _lines = Together::begin();
         while let Some(done) = self.attempts.try_next() {
             self.end(done);
         }

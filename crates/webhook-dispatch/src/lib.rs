@@ -1,13 +1,14 @@
 //! The loop of mcp-webhookd: take what is due, render, sign, guard, send, judge, settle.
 //!
 //! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`attempts`] what is under way, [`prepared`]
-//! one attempt's request.
+//! one attempt's request, [`lines`] the log's.
 //! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
 
 mod attempts;
 pub mod clock;
 mod dispatcher;
 mod lane;
+mod lines;
 #[cfg(test)]
 mod loop_tests;
 pub mod observe;
@@ -18,4 +19,5 @@ pub mod transport;
 
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::{DRAIN, Dispatcher, Options};
+pub use lines::{Line, line};
 pub use observe::Counters;

@@ -25,7 +25,9 @@ const VALUES: usize = 192;
 pub fn sign(headers: &mut HeaderMap, secret: Option<&SigningSecret>, id: EventId, now: Millis, body: &[u8]) {
     let (id, seconds) = (id.to_string(), now.unix_seconds().to_string());
     let mut text = String::with_capacity(VALUES);
-    let mut values = vec![(ID, add(&mut text, &id)), (TIMESTAMP, add(&mut text, &seconds))];
+    let mut values = Vec::with_capacity(4);
+    values.push((ID, add(&mut text, &id)));
+    values.push((TIMESTAMP, add(&mut text, &seconds)));
     if let Some(secret) = secret {
         let signature = body_signature(secret.expose().as_bytes(), body);
         values.push((BODY_SIGNATURE, add(&mut text, &signature)));

@@ -108,6 +108,9 @@ pub(crate) struct AttemptRow {
 }
 
 impl AttemptRow {
+    /// Enough for everything but the two long texts.
+    const ROOM: usize = 96;
+
     /// The row of `attempt`. A payload equal to the event's body is not stored again.
     pub fn of(attempt: &Attempt, change: u64, payload_is_event_body: bool) -> Self {
         let payload = match &attempt.payload {
@@ -132,8 +135,12 @@ impl AttemptRow {
     }
 
     pub fn encode(&self) -> Vec<u8> {
+        let payload = if let PayloadRow::Text(text) = &self.payload { text.len() } else { 0 };
+        let answer = self.response_body.as_ref().map_or(0, String::len);
+        let mut row = Vec::with_capacity(Self::ROOM + payload + answer);
+        row.push(VERSION);
         // Plain strings and integers into a Vec: postcard has no way to fail here.
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+        postcard::to_extend(self, row).unwrap_or_default()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {

@@ -5,14 +5,11 @@ mod journal;
 mod upkeep;
 
 use std::{
-    future::Future,
     io,
-    pin::Pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
-    task::Poll,
     time::Duration,
 };
 
@@ -173,10 +170,9 @@ fn patient_outcomes_go_with_the_next_commit_in_a_hurry_or_with_the_close() {
     let settled = settle_patiently(&log, 1);
     log.hurry();
     settled.wait().unwrap();
-    let mut settled = settle_patiently(&log, 1);
+    let settled = settle_patiently(&log, 1);
     accept(&log, vec![submission(4, 1)]);
-    let context = &mut std::task::Context::from_waker(std::task::Waker::noop());
-    assert_eq!(Pin::new(&mut settled).poll(context), Poll::Ready(Ok(())));
+    settled.wait().unwrap();
     drop(settle_patiently(&log, 1));
     log.close();
     assert_eq!(open(&disk).read(|s| s.pending()).unwrap(), 1);

@@ -99,7 +99,7 @@ fn start_logging(config: &Config) -> Level {
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !no_colour;
     let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_harmless));
-    let lines = fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
+    let lines = fmt::layer().with_ansi(colour).with_writer(webhook_dispatch::line);
     match config.log_format {
         LogFormat::Text => registry.with(lines).init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).init(),
