@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -17,8 +18,11 @@ use crate::{
 
 /// A request's body must be there within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// Requests worked on at once; more wait their turn.
+/// Requests taken in at once; more wait their turn.
 const CONCURRENT: usize = 256;
+/// Bodies worked on at once, in KiB; a larger one has its turn alone. Reading, parsing and storing one takes several
+/// times its size.
+const WORKED_ON: u32 = 2 << 10;
 
 /// What stands in front of the methods.
 #[derive(Debug)]
@@ -27,14 +31,15 @@ pub struct Front {
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     room: Semaphore,
+    work: Semaphore,
 }
 
 impl Front {
     /// A front for a listener on `address`.
     pub fn new(service: Arc<Service>, address: SocketAddr, allowed_hosts: Vec<String>) -> Self {
         let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
-        let room = Semaphore::new(CONCURRENT);
-        Self { service, address, allowed_hosts, room }
+        let (room, work) = (Semaphore::new(CONCURRENT), Semaphore::new(WORKED_ON as usize));
+        Self { service, address, allowed_hosts, room, work }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -72,17 +77,13 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(header::AUTHORIZATION);
         parts.extensions.insert(caller);
-        let bytes = match tokio::time::timeout(BODY_TIME, Limited::new(body, limits::REQUEST_BYTES).collect())
-            .await
-        {
-            Ok(Ok(collected)) => collected.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => {
-                return Ok(jsonrpsee::server::http::response::too_large(
-                    u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX),
-                ));
-            }
-            Ok(Err(_)) => return Ok(plain(StatusCode::BAD_REQUEST, "")),
-            Err(_) => return Ok(plain(StatusCode::REQUEST_TIMEOUT, "")),
+        let bytes = match take_in(body).await {
+            Ok(bytes) => bytes,
+            Err(answer) => return Ok(answer),
+        };
+        let weight = u32::try_from(bytes.len() >> 10).unwrap_or(WORKED_ON);
+        let Ok(_turn) = self.work.acquire_many((weight + 1).min(WORKED_ON)).await else {
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, ""));
         };
         let answer =
             rpc.call(Request::from_parts(parts, HttpBody::new(http_body_util::Full::new(bytes)))).await;
@@ -150,6 +151,20 @@ impl Front {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be made; see the log\n")
             }
         }
+    }
+}
+
+/// A request's whole body, or the answer to one that is too large or too slow.
+async fn take_in(body: Incoming) -> Result<Bytes, HttpResponse> {
+    let body = Limited::new(body, limits::REQUEST_BYTES).collect();
+    match tokio::time::timeout(BODY_TIME, body).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            let limit = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
+            Err(jsonrpsee::server::http::response::too_large(limit))
+        }
+        Ok(Err(_)) => Err(plain(StatusCode::BAD_REQUEST, "")),
+        Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "")),
     }
 }
 

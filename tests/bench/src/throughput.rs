@@ -24,7 +24,7 @@ pub struct Cell {
     pub batch: usize,
     pub accepted_per_s: f64,
     pub delivered_per_s: f64,
-    /// Delivered per request of the bare loop in the same round.
+    /// Delivered per request of the bare loop right before and after it: machines change their speed.
     pub of_bare: f64,
     pub cpu_s_per_1000: f64,
     pub peak_rss_mib: f64,
@@ -48,21 +48,23 @@ impl Throughput {
     }
 }
 
-/// Every variant once a round, and the bare loop beside it; the median of the rounds.
+/// Every variant once a round, and the bare loop between them; the median of the rounds.
 pub async fn measure(bench: &Bench) -> Result<Throughput> {
     let scene = bench.scene("throughput", SUBSCRIPTIONS).await?;
     bench.say("warming up");
     one(bench, &scene, 16, 10, bench.time).await?;
     let (mut bare, mut all) = (Vec::new(), Vec::new());
     for round in 1..=bench.rounds {
+        bench.say(format!("throughput, round {round}: bare POST loop"));
+        let mut before = floor::bare_posts(&bench.receiver, 64, bench.time / 2).await?;
         for submitters in [1, 16, 64] {
-            bench.say(format!("throughput, round {round}: bare POST loop"));
-            let ceiling = floor::bare_posts(&bench.receiver, 64, bench.time / 2).await?;
-            bare.push(ceiling);
             for batch in [1, 10, 100, 1000] {
                 bench.say(format!("throughput, round {round}: {submitters} submitters, batches of {batch}"));
                 let cell = one(bench, &scene, submitters, batch, bench.time).await?;
-                all.push(Cell { of_bare: cell.delivered_per_s / ceiling, ..cell });
+                let after = floor::bare_posts(&bench.receiver, 64, bench.time / 2).await?;
+                all.push(Cell { of_bare: cell.delivered_per_s * 2.0 / (before + after), ..cell });
+                bare.push(before);
+                before = after;
             }
         }
     }
