@@ -17,7 +17,7 @@ use jsonrpsee::server::{
 use sd_notify::NotifyState;
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -135,7 +135,8 @@ impl Sidecar {
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
         let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
         let space = tokio::spawn(upkeep::guard_space(Arc::clone(&self.service), stop.clone()));
-        let dispatcher = tokio::spawn(dispatch(self.dispatcher, Arc::clone(&self.service), stop.clone()));
+        let dispatcher =
+            tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(&self.service), stop.child_token())?);
         systemd::tell(NotifyState::Ready);
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
@@ -146,6 +147,26 @@ impl Sidecar {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Runs the dispatcher on a thread of its own, with its attempts and connections: no call that is being parsed keeps
+/// them waiting, and threads do not fight over the memory of requests. Ends when it has ended.
+fn on_own_thread(
+    dispatcher: Dispatcher<LiveTransport, SystemClock>,
+    service: Arc<Service>,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = ()> + use<>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (ended, end) = oneshot::channel::<()>();
+    let guard = stop.clone().drop_guard();
+    std::thread::Builder::new().name("dispatcher".into()).spawn(move || {
+        runtime.block_on(dispatch(dispatcher, service, stop));
+        drop(ended);
+    })?;
+    Ok(async move {
+        let _guard = guard;
+        let _ = end.await;
+    })
 }
 
 /// Runs the dispatcher, and says so when it ends although nobody stopped it.
