@@ -5,6 +5,7 @@ One :class:`Sidecar` is cheap: make it, call it, drop it. Connections outlive it
 process keeps a few, hands one to one thread at a time, and takes none through a fork.
 """
 
+import functools
 import json
 import os
 import uuid
@@ -19,9 +20,6 @@ MAX_REQUEST_BYTES = 15 * 1024 * 1024  # its limit is 16 MiB; the envelope needs 
 KEPT = 4  # connections of one process to one sidecar, while nobody uses them
 # A second call would send a second time.
 ONCE = frozenset({"delivery.redeliver", "delivery.redeliver_many", "delivery.test"})
-
-_pools = {}  # CA file, or None for the system's -> urllib3.PoolManager
-os.register_at_fork(after_in_child=_pools.clear)
 
 
 class SidecarError(Exception):
@@ -152,13 +150,14 @@ class Sidecar:
             "redirect": False,
         }
         if method in ONCE:
-            with _new_pool() as fresh:
+            with _new_pool(os.environ.get("REQUESTS_CA_BUNDLE")) as fresh:
                 return fresh.request("POST", self._url, **options)
+        pool, path = _kept_pool(self._url, os.environ.get("REQUESTS_CA_BUNDLE"))
         try:
-            return _kept_pool().request("POST", self._url, **options)
+            return pool.urlopen("POST", path, **options)
         except ProtocolError:
             # the sidecar closed a kept connection in the moment we took it up
-            return _kept_pool().request("POST", self._url, **options)
+            return pool.urlopen("POST", path, **options)
 
     def _headers(self):
         headers = {
@@ -202,18 +201,22 @@ def _trouble(error):
     return f"The sidecar cannot be reached ({type(error).__name__})."
 
 
-def _kept_pool():
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE")
-    pool = _pools.get(bundle)
-    if pool is None:
-        pool = _pools.setdefault(bundle, _new_pool())
-    return pool
+@functools.lru_cache(maxsize=16)
+def _kept_pool(url, bundle):
+    """The connections to an address, and the path. A PoolManager would read the address
+    anew for each call, while somebody waits for a save."""
+    path = urllib3.util.parse_url(url).request_uri
+    return _new_pool(bundle).connection_from_url(url), path
 
 
-def _new_pool():
+os.register_at_fork(after_in_child=_kept_pool.cache_clear)
+
+
+def _new_pool(bundle):
     """urllib3 alone asks neither .netrc, which would replace our token, nor a proxy."""
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or None
-    return urllib3.PoolManager(maxsize=KEPT, cert_reqs="CERT_REQUIRED", ca_certs=bundle)
+    return urllib3.PoolManager(
+        maxsize=KEPT, cert_reqs="CERT_REQUIRED", ca_certs=bundle or None
+    )
 
 
 def compact(value):

@@ -51,6 +51,13 @@ def in_own_transaction(registry, work):
         return work(env)
 
 
+def _each_alone(cr):
+    """Each statement of this cursor is a transaction of its own, as `odoo.service.db`
+    has it: somebody waits for every BEGIN and COMMIT. Within a test's transaction, none."""
+    if cr._cnx.status == psycopg2.extensions.STATUS_READY:
+        cr._cnx.set_session("default", readonly="default", autocommit=True)
+
+
 class McpWebhookOutbox(models.Model):
     _name = "mcp.webhook.outbox"
     _description = "Webhook events that wait for the sidecar"
@@ -70,10 +77,11 @@ class McpWebhookOutbox(models.Model):
             access, outbox = env["mcp.webhook.sidecar"], env["mcp.webhook.outbox"]
             if access._is_open():
                 return
+            _each_alone(env.cr)
             rows = outbox._waiting(subscription_ids)
             if not rows:
                 return
-            # the sidecar may take its time: hold no snapshot meanwhile
+            # the sidecar may take its time: hold no snapshot meanwhile, wherever we are
             env.cr.rollback()
             try:
                 results = access._try(

@@ -187,10 +187,10 @@ class TestClient(BaseCase):
         self.client.info()
         child = os.fork()
         if not child:
-            os._exit(len(sidecar._pools))
+            os._exit(sidecar._kept_pool.cache_info().currsize)
         _pid, status = os.waitpid(child, 0)
         self.assertEqual(os.waitstatus_to_exitcode(status), 0)
-        self.assertEqual(len(sidecar._pools), 1)
+        self.assertTrue(sidecar._kept_pool.cache_info().currsize)
 
     def test_batches_respect_count_and_bytes(self):
         def cut(sizes):
