@@ -16,7 +16,6 @@ from datetime import date, datetime
 
 from odoo import models
 from odoo.exceptions import AccessError
-from odoo.tools import SQL
 
 from .sidecar import compact
 
@@ -46,7 +45,7 @@ def reader(subscription):
     user = subscription.user_id.sudo()
     if not user:
         raise BrokenSubscription("internal", "The subscription has no user; choose one.")
-    active, lang, tz = _habits(user)
+    active, lang, tz = user._webhook_habits()
     if not active:
         raise BrokenSubscription(
             "internal",
@@ -55,26 +54,6 @@ def reader(subscription):
     companies = list(user._get_company_ids())
     context = {"lang": lang, "tz": tz, "allowed_company_ids": companies}
     return subscription.env(user=user.id, su=False, context=context)
-
-
-def _habits(user):
-    """`(active, language, time zone)`. Every matching write asks: the ORM would read
-    all of the user's and the partner's columns for these three."""
-    fields, partner_fields = user._fields, user.env["res.partner"]._fields
-    query = SQL(
-        """SELECT u.active, p.lang, p.tz
-             FROM res_users u JOIN res_partner p ON p.id = u.partner_id
-            WHERE u.id = %s""",
-        user.id,
-        to_flush=(
-            fields["active"],
-            fields["partner_id"],
-            partner_fields["lang"],
-            partner_fields["tz"],
-        ),
-    )
-    (habits,) = user.env.execute_query(query)
-    return habits
 
 
 def matching(subscription, records, asked=None):

@@ -310,13 +310,13 @@ class TestQueryBudget(WebhookCase):
             self.env.cr.flush()
         return self.env.cr.sql_log_count - before
 
-    def test_matching_write_adds_seven_statements(self):
-        """The ledger's number, what exists, the subscription, its user, the insertion,
-        and a savepoint around them."""
+    def test_matching_write_adds_six_statements(self):
+        """The ledger's number, what exists, the subscription, the insertion, and a
+        savepoint around them."""
         partner = self.Partner.create({"name": "A"})
         bare = self.statements_of_a_transaction(partner)
         self.subscribe(event_type="write")
-        self.assertEqual(self.statements_of_a_transaction(partner) - bare, 7)
+        self.assertEqual(self.statements_of_a_transaction(partner) - bare, 6)
 
     def test_cost_does_not_grow_with_subscriptions_that_do_not_match(self):
         partner = self.Partner.create({"name": "A"})
