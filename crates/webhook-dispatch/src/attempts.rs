@@ -38,13 +38,6 @@ pub(crate) struct Done {
     pub prepared: Option<Arc<Prepared>>,
 }
 
-impl Done {
-    /// Where it went, as a log line names it.
-    pub fn host(&self) -> &str {
-        self.prepared.as_ref().map_or("", |prepared| &prepared.host)
-    }
-}
-
 /// What attempts need of the world.
 pub(crate) struct Means<T, C> {
     pub transport: T,

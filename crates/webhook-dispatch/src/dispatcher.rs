@@ -26,6 +26,7 @@ use crate::{
     lane::Lane,
     lines::Together,
     observe::{self, Counters},
+    prepared::Prepared,
     transport::Transport,
 };
 
@@ -189,8 +190,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let max_attempts = prepared.as_ref().map_or(1, |prepared| prepared.subscription.max_attempts);
         let (attempt, next) = decide::settle(attempt, finished, max_attempts, decide::Jitter(rand::random()));
         self.counters.count(&attempt);
-        let host = prepared.as_ref().map_or("", |prepared| &prepared.host);
-        observe::log_attempt(&attempt, host, next.as_ref());
+        observe::log_attempt(&attempt, host(prepared.as_ref()), next.as_ref());
         let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
         self.unrecorded.push(Settlement { seq, attempt, next, payload_is_event_body });
         self.unsettled += 1;
@@ -206,7 +206,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.extra -= usize::from(lane.running() > 0);
         self.is_urgent |= lane.is_strict();
         self.timers.extend(paused.map(|until| (until, done.lane)));
-        observe::log_pace(done.lane, done.host(), before, lane.pace());
+        observe::log_pace(done.lane, host(done.prepared.as_ref()), before, lane.pace());
     }
 
     /// Hands outcomes to the writer.
@@ -339,4 +339,9 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
         self.attempts.start(Work { lane: id, row, prepared });
     }
+}
+
+/// Where an attempt went, as a log line names it.
+fn host(prepared: Option<&Arc<Prepared>>) -> &str {
+    prepared.map_or("", |prepared| &prepared.host)
 }
