@@ -143,9 +143,10 @@ impl Live {
         if greeter.is_tls() == self.greeter().is_tls() {
             self.greeter.put(greeter);
         }
-        self.callers.put(callers);
         self.transport.put(transport);
         self.url_policy.put(url_policy);
+        // Last: whoever comes in with a new token finds everything else as new.
+        self.callers.put(callers);
         let reloadable = |config: Config| Config {
             token_file: None,
             allow_http: false,
