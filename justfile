@@ -4,12 +4,20 @@
 default:
     @just --list
 
-# Everything: Rust, what comes from elsewhere, a sample of all faults, lints, the addon in Odoo's own runner, the line against a real Odoo, the operator's day.
-test: _forget-attacks test-rust supply test-faults lint-addon test-addon test-line test-ops attacks
+# Everything: Rust, what comes from elsewhere, a sample of all faults, lints, the addon in Odoo's own runner, Odoo's own tests as its judge, the line against a real Odoo, the operator's day.
+test: _forget-attacks test-rust supply test-faults lint-addon test-addon test-odoo-sample test-line test-ops attacks
 
 # The Rust tests.
 test-rust: _release _namespaces
     @if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked; fi
+
+# Odoo's own tests with every model watched, against an oracle in PostgreSQL: a sample, in minutes; OPTIONS as its README names them.
+test-odoo-sample *OPTIONS:
+    python3 tests/odoo/suite/run.py {{OPTIONS}}
+
+# The same, whole: a database with sales, stock, accounting, purchase, CRM, projects, manufacturing, staff; writes tests/odoo/suite/REPORT.md.
+test-odoo-suite *OPTIONS:
+    python3 tests/odoo/suite/run.py --whole --report tests/odoo/suite/REPORT.md {{OPTIONS}}
 
 # The addon's tests in Odoo's own runner on a real PostgreSQL; TAGS as for --test-tags.
 test-addon *TAGS:
@@ -61,7 +69,7 @@ bench *OPTIONS: _release
 bench-full *OPTIONS: (bench-odoo)
     cargo run --release --locked -p webhook-bench -- --full --odoo target/bench/odoo.json {{OPTIONS}}
 
-# What a write costs in a real Odoo, about four minutes: target/bench/odoo.json; SERIES: alone, threads, workers, imports, mirror.
+# What a write costs in a real Odoo, about four minutes: target/bench/odoo.json; SERIES: alone, threads, workers, imports, mirror, deletion.
 bench-odoo *SERIES: _release
     python3 tests/odoo/bench.py target/bench/odoo.json {{SERIES}}
 

@@ -21,7 +21,13 @@
         "views/mcp_webhook_menus.xml",
     ],
     "demo": ["demo/mcp_webhook_demo.xml"],
-    "assets": {"web.assets_backend": ["mcp_webhook/static/src/**/*"]},
+    "assets": {
+        "web.assets_backend": [
+            "mcp_webhook/static/src/**/*",
+            ("remove", "mcp_webhook/static/src/graph/**/*"),
+        ],
+        "web.assets_backend_lazy": ["mcp_webhook/static/src/graph/**/*"],
+    },
     "uninstall_hook": "uninstall_hook",
     "application": True,
 }

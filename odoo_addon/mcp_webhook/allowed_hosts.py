@@ -6,9 +6,10 @@ would let an AI send to any workspace of the world.
 """
 
 import re
-from urllib.parse import urlsplit
+import unicodedata
+from urllib.parse import unquote, urlsplit
 
-from .validation import endpoint, refuse
+from .validation import endpoint, origin, refuse
 
 # Domain, what a path prefix must begin with, and an example.
 SHARED = (
@@ -28,6 +29,12 @@ SHARED = (
     ("logic.azure.com", r"/workflows/[^/]+", "/workflows/0123456789abcdef"),
     ("outlook.office.com", r"/webhook/[^/]+", "/webhook/01234567-89ab"),
 )
+
+# `%` that begins no escape, or one of a control character or of `#%./;?\\`.
+OPENING_ESCAPE = re.compile(
+    r"%(?![0-9a-f]{2})|%(?:[01][0-9a-f]|23|25|2e|2f|3b|3f|5c|7f)", re.IGNORECASE
+)
+
 ENTRY = re.compile(r"([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?(/[!-~]*)?")
 
 
@@ -63,19 +70,18 @@ def check_allowed_hosts(env, label, text):
 def is_allowed(url, allowed_hosts):
     """Whether an entry covers the URL.
 
-    A prefix ends at a path segment; dot segments and user names are never covered.
-    An entry without a port covers any. A shared host without its path covers nothing.
+    A prefix ends at a path segment; below it, nothing that any server could read as a
+    way out is covered. An entry without a port covers any. A shared host without its
+    path covers nothing.
     """
     where = endpoint(url)
     if not where:
         return False
     parts = urlsplit(url)
     path = parts.path or "/"
-    lowered = path.lower()
-    dotted = any(segment in (".", "..") for segment in path.split("/"))
-    if "@" in parts.netloc or dotted or "%2e" in lowered or "%2f" in lowered:
+    if "@" in parts.netloc or "\\" in url or not url.isascii():
         return False
-    if "\\" in url or not url.isascii() or any(ord(char) <= 32 for char in url):
+    if any(ord(char) <= 32 or ord(char) == 127 for char in url):
         return False
     host, port = where
     for entry in _entries(allowed_hosts):
@@ -83,10 +89,44 @@ def is_allowed(url, allowed_hosts):
         if allowed not in (host, f"{host}:{port}", f"{host}]:{port}"):
             continue
         prefix = _prefix(entry)
-        covered = not prefix or path == prefix or path.startswith(prefix + "/")
+        below = path == prefix or path.startswith(prefix + "/")
+        covered = not prefix or (below and _stays_below(path))
         if covered and not _open_to_everybody(entry):
             return True
     return False
+
+
+def receiver(url):
+    """Who receives: `(scheme, host, port)`, and on a host that receives for everybody
+    whose place it is. A secret never goes on to another one."""
+    where = origin(url)
+    if not where:
+        return None
+    path = urlsplit(url).path
+    for domain, pattern, _example in SHARED:
+        if where[1] == domain or where[1].endswith(f".{domain}"):
+            place = re.match(pattern, path) if _stays_below(path) else None
+            return (*where, place[0] if place else path)
+    return where
+
+
+def _stays_below(path):
+    """Whether no server reads it as a path that leaves its own beginning: not by dots,
+    empty segments or parameters, and not by anything that becomes one of these when it
+    is decoded once, twice, leniently, or to its compatible form."""
+    if ";" in path or "\\" in path or "//" in path or OPENING_ESCAPE.search(path):
+        return False
+    try:
+        decoded = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return False  # overlong, or another encoding
+    plain = unicodedata.normalize("NFKC", decoded)
+    if any(plain.count(char) > path.count(char) for char in "/.;%\\?#"):
+        return False
+    foreign = (char for char in decoded + plain if not char.isascii())
+    if any(unicodedata.category(char)[0] not in "LMN" for char in foreign):
+        return False  # some servers take a sign that looks alike for the sign itself
+    return not any(s and not s.strip(" .") for s in plain.split("/"))
 
 
 def _entries(text):

@@ -20,5 +20,7 @@ def uninstall_hook(env):
         _logger.warning(
             "The sidecar still has the subscriptions of this database: %s", error
         )
+    # Nobody is asked for a word any more when the list of hosts goes.
+    env.cr.execute("UPDATE mcp_event_subscription SET by_allowed_host = FALSE")
     # Saved through the settings, they have no XML id and would stay.
     env["ir.config_parameter"].sudo().search([("key", "=like", PARAMETERS)]).unlink()

@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from odoo import models
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, MissingError
+from odoo.tools import split_every
 
 from .sidecar import compact
+from .words import _lt, detailed
 
 MAX_RECORDS = 200  # record ids in one event
 MAX_RECORDS_BYTES = 248 * 1024  # of 256 KiB; the rest is for the other fields
 MAX_RELATED = 100  # members of an x2many
+# What the enriched records of one event may cost while somebody waits.
+MAX_VALUES = 20_000
+MAX_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -29,70 +34,79 @@ class Broken:
     """The subscription cannot be served; the reason goes into a failed row."""
 
     kind: str  # an error kind of the contract
-    message: str
+    message: str  # see `words.py`
 
 
 class BrokenSubscription(Exception):
     """Carries a :class:`Broken` out of an evaluation."""
 
-    def __init__(self, kind, message):
-        super().__init__(message)
-        self.broken = Broken(kind, message)
+    def __init__(self, kind, sentence, detail=None):
+        self.broken = Broken(kind, detailed(sentence, detail))
+        super().__init__(self.broken.message)
 
 
-def reader(subscription):
-    """The environment of the subscription's user: rights, companies, language."""
-    user = subscription.user_id.sudo()
-    if not user:
-        raise BrokenSubscription("internal", "The subscription has no user; choose one.")
-    active, lang, tz = user._webhook_habits()
-    if not active:
-        raise BrokenSubscription(
-            "internal",
-            f"The user {user.name} is archived; choose another user for the subscription.",
-        )
-    companies = list(user._get_company_ids())
-    context = {"lang": lang, "tz": tz, "allowed_company_ids": companies}
-    return subscription.env(user=user.id, su=False, context=context)
+class OverBudget(Exception):
+    """More values or bytes than somebody who waits has time for."""
 
 
-def matching(subscription, records, asked=None):
-    """The records that the subscription's user may read and its domain selects.
+class CutText(str):
+    """The JSON of a record that is told without what exceeded the budget."""
 
-    :param asked: a dict shared by several calls, so that equal questions about users
-        and their rights are asked once
+    __slots__ = ()
+
+
+class Budget:
+    """What the records of one event may cost.
+
+    :param times: the budget of a save, so many times
+    :param meter: a function that counts SQL statements; no computed field is free of them
+    :param statements: how many more there may be
     """
-    asked = {} if asked is None else asked
-    user = subscription.user_id
-    if user not in asked:
-        asked[user] = reader(subscription)
-    records = _of_company(subscription, records.with_env(asked[user]))
-    if (user, records) not in asked:
-        asked[user, records] = records._filtered_access("read")
-    try:
-        return asked[user, records].filtered_domain(parse_domain(subscription.domain))
-    except AccessError as error:
-        raise BrokenSubscription(
-            "internal",
-            "The domain uses something that the subscription's user may not read.",
-        ) from error
+
+    def __init__(self, times=1, meter=None, statements=0):
+        self._values = MAX_VALUES * times
+        self._bytes = MAX_BYTES * times
+        self._meter = meter
+        self._last = meter and meter() + statements
+
+    def spend(self, value=None):
+        """:raise OverBudget: this value is too much"""
+        self._values -= 1
+        if isinstance(value, str):
+            self._bytes -= len(value)
+        if self._values < 0 or self._bytes < 0:
+            raise OverBudget
+        if self._meter and self._meter() > self._last:
+            raise OverBudget
 
 
-def describe(records, tree):
+def describe(records, tree, budget, is_cut=False):
     """`{record id: compact JSON}` of the records' enriched fields.
 
     An object too large for an event is a :class:`Broken` instead.
+
+    :param is_cut: what exceeds the budget is left out
+    :raise OverBudget: it is exceeded, and nothing may be left out
     """
     texts = {}
     for record in records:
-        text = compact(_node(record, tree))
+        node, is_whole = {"id": record.id}, True
+        try:
+            _fill(node, record, tree, budget)
+        except OverBudget:
+            if not is_cut:
+                raise
+            is_whole = False
+        text = compact(node)
         if len(text.encode()) > MAX_RECORDS_BYTES:
             text = Broken(
                 "payload_too_large",
-                "enrich_fields: the values of one record exceed 256 KiB; "
-                "choose fewer or shorter fields.",
+                _lt(
+                    "enrich_fields: the values of one record exceed 256 KiB; choose fewer "
+                    "or shorter fields."
+                ),
             )
-        texts[record.id] = text
+        texts[record.id] = text if is_whole else CutText(text)
     return texts
 
 
@@ -120,7 +134,8 @@ def parse_domain(text):
         return list(_literal(text or "[]"))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise BrokenSubscription(
-            "internal", "domain: not a Python list; correct it in the subscription."
+            "internal",
+            _lt("domain: not a Python list; correct it in the subscription."),
         ) from error
 
 
@@ -129,15 +144,16 @@ def _literal(text):
     return tuple(ast.literal_eval(text))
 
 
-def chunks(ids, texts):
+def chunks(ids, texts, most=MAX_RECORDS):
     """Cut record ids (ascending) into events that fit.
 
     :param texts: `{id: JSON}`, or `{}` when nothing is enriched
+    :param most: records in one event
     """
     chunk, size = [], 0
     for id_ in ids:
         more = len(texts.get(id_, "").encode()) + 1
-        if chunk and (len(chunk) == MAX_RECORDS or size + more > MAX_RECORDS_BYTES):
+        if chunk and (len(chunk) == most or size + more > MAX_RECORDS_BYTES):
             yield chunk
             chunk, size = [], 0
         chunk.append(id_)
@@ -176,16 +192,8 @@ def clean(text):
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
-def _of_company(subscription, records):
-    company = subscription.company_id
-    if not company or "company_id" not in records._fields:
-        return records
-    owners = (company.id, False)
-    return records.browse(r.id for r in records.sudo() if r.company_id.id in owners)
-
-
-def _node(record, tree):
-    result = {"id": record.id}
+def _fill(node, record, tree, budget):
+    """Put the values of a record's fields into its JSON object."""
     for name, subtree in tree.items():
         field = record._fields.get(name)
         if field is None or field.type == "binary":
@@ -193,19 +201,23 @@ def _node(record, tree):
         if not record._has_field_access(field, "read"):
             continue
         try:
-            result[name] = _value(record[name], field, subtree)
-        except AccessError:
-            continue  # unreadable later than the save: left out, as the contract says
-    return result
+            value = record[name]
+            if isinstance(value, models.BaseModel):
+                _fill_related(node, name, value, field, subtree, budget)
+            elif field.type == "properties":
+                node[name] = _properties(record, field, budget)
+            else:
+                node[name] = _value(value, field, budget)
+        except (AccessError, MissingError):  # also a reference to what is gone
+            node.pop(name, None)  # unreadable later than the save, as the contract says
 
 
-def _value(value, field, subtree):
-    if isinstance(value, models.BaseModel):
-        return _related(value, field, subtree)
+def _value(value, field, budget):
+    budget.spend(value)
     if field.type == "boolean":
         return bool(value)
     if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return value.isoformat(timespec="seconds") + "Z"
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, float):
@@ -216,34 +228,91 @@ def _value(value, field, subtree):
         return None
     if isinstance(value, int):
         return value
-    return _plain(value)
+    return _plain(value, budget)
 
 
-def _related(records, field, subtree):
-    if field.type in ("many2one", "reference"):
-        if not records:
-            return {}
-        if not records._filtered_access("read"):
-            raise AccessError(records.env._("These records may not be read."))
-        return _member(records, subtree)
-    readable = records._filtered_access("read")[:MAX_RELATED]
-    return [_member(record, subtree) for record in readable]
+def _fill_related(node, name, records, field, subtree, budget):
+    """Members are put into place as they are read: what a cut leaves is still whole."""
+    if field.type in ("many2one", "reference", "many2one_reference"):
+        node[name] = {}
+        if records:
+            if not records._filtered_access("read"):
+                raise AccessError(records.env._("These records may not be read."))
+            _fill_member(node[name], records, subtree, budget)
+        return
+    node[name] = []
+    for record in _readable(records, budget):
+        member = {}
+        node[name].append(member)
+        _fill_member(member, record, subtree, budget)
 
 
-def _member(record, subtree):
-    if not subtree:
-        return {"id": record.id, "display_name": clean(record.display_name or "")}
-    return _node(record, subtree)
+def _readable(records, budget):
+    """The first members that may be read, a few at a time: there may be millions."""
+    found = 0
+    for some in split_every(MAX_RELATED, records._ids):
+        budget.spend()
+        for record in records.browse(some)._filtered_access("read"):
+            if found == MAX_RELATED:
+                return
+            found += 1
+            yield record
 
 
-def _plain(value):
-    """Json and properties fields: whatever of them is JSON."""
+def _fill_member(member, record, subtree, budget):
+    budget.spend()
+    member["id"] = record.id
+    if subtree:
+        _fill(member, record, subtree, budget)
+    else:
+        name = clean(record.display_name or "")
+        budget.spend(name)
+        member["display_name"] = name
+
+
+def _properties(record, field, budget):
+    """`{name: value}`; relations as their fields are."""
+    values = field.convert_to_read(record[field.name]._values, record, False)
+    result = {}
+    for definition in values or []:
+        name, value = definition.get("name"), definition.get("value")
+        budget.spend(value)
+        if not name or definition.get("type") == "separator":
+            continue
+        comodel = record.env.get(definition.get("comodel") or "")
+        if comodel is not None:
+            many = definition["type"] == "many2many"
+            result[name] = _property_relation(comodel, value, many, budget)
+        elif value is False and definition.get("type") != "boolean":
+            result[name] = None
+        else:
+            result[name] = _plain(value, budget)
+    return result
+
+
+def _property_relation(comodel, value, many, budget):
+    ids = value if isinstance(value, list | tuple) else [value] if value else []
+    ids = [id_ for id_ in ids if isinstance(id_, int)]
+    members = []
+    for record in _readable(comodel.browse(ids).exists(), budget):
+        members.append({})
+        _fill_member(members[-1], record, {}, budget)
+    if many:
+        return members
+    return members[0] if members else {}
+
+
+def _plain(value, budget):
+    """Json fields: whatever of them is JSON."""
+    budget.spend(value)
     if isinstance(value, dict):
-        return {clean(str(key)): _plain(item) for key, item in value.items()}
+        return {clean(str(key)): _plain(item, budget) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, budget) for item in value]
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int):
         return value
+    if isinstance(value, datetime | date):
+        return value.isoformat()
     return clean(str(value))

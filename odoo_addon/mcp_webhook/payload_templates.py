@@ -54,7 +54,7 @@ TEMPLATES = {
         },
     ),
     "discord": ("discord", {"content": SUMMARY, "allowed_mentions": {"parse": []}}),
-    "google_chat": ("plain", {"text": SUMMARY}),
+    "google_chat": ("google_chat", {"text": SUMMARY}),
     "generic": (
         "plain",
         {

@@ -10,17 +10,28 @@ URLs never appear in a text.
 import ast
 import difflib
 import json
+import re
 from urllib.parse import urlsplit
+
+import psycopg2
 
 from odoo import fields
 from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Domain
+from odoo.models import BaseModel
+from odoo.tools import SQL
 
-from .capture import is_denied
+from . import limits
+from .capture.watch import is_denied
+from .denied_models import holds_secrets
+from .sidecar import compact
 
 MAX_DOTS = 3  # in an enrich path
 EVENT_TYPES = ("create", "write", "unlink", "all")
 DEFAULT_PORTS = {"http": 80, "https": 443}
+POINTER = re.compile(r"(/([^~]|~[01])*)?")  # RFC 6901; `/` and `~` are written ~1 and ~0
+# What a host is made of: it is shown, mailed and exported.
+HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*)|[0-9a-f:]+:[0-9a-f:.]*")
 
 
 def refuse(label, text):
@@ -37,21 +48,37 @@ def check_text(env, label, text):
 # -- model and event type ------------------------------------------------------------
 
 
+def may_be_watched(model):
+    """Whether this model (a class of the registry, or a recordset) is one to watch."""
+    stored = model._auto and not model._abstract and not model._transient
+    return stored and not is_denied(model._name) and not holds_secrets(model._name)
+
+
 def check_model(env, label, name):
     """The model exists, has a table of its own, and may be watched."""
+    limits.check(env, label, name, limits.WORD)
     model = env.get(name) if isinstance(name, str) else None
     if model is None:
-        close = difflib.get_close_matches(str(name), list(env.registry), 3)
+        close = difflib.get_close_matches(limits.shown(name), list(env.registry), 3)
         refuse(
             label,
             env._(
                 "expected the technical name of an installed model, got %(name)r. "
                 "%(hint)sExample: 'res.partner'.",
-                name=name,
+                name=limits.shown(name),
                 hint=env._("Did you mean %s? ", ", ".join(close)) if close else "",
             ),
         )
-    if model._abstract or model._transient or not model._auto or is_denied(name):
+    if holds_secrets(name):
+        refuse(
+            label,
+            env._(
+                "%s holds credentials, which never leave; expected a business model. "
+                "Example: 'res.partner'.",
+                name,
+            ),
+        )
+    if not may_be_watched(model):
         refuse(
             label,
             env._(
@@ -64,13 +91,13 @@ def check_model(env, label, name):
 
 
 def check_event_type(env, label, value):
-    if value not in EVENT_TYPES:
+    if not isinstance(value, str) or value not in EVENT_TYPES:
         refuse(
             label,
             env._(
                 "expected one of %(types)s, got %(value)r. Example: 'write'.",
                 types=", ".join(EVENT_TYPES),
-                value=value,
+                value=limits.shown(value),
             ),
         )
 
@@ -80,6 +107,7 @@ def check_event_type(env, label, value):
 
 def check_domain(env, label, text, model_name, user):
     """A Python literal list that is a valid domain of the model for this user."""
+    limits.check(env, label, text, limits.DOMAIN)
     try:
         value = ast.literal_eval((text or "[]").strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -94,18 +122,36 @@ def check_domain(env, label, text, model_name, user):
         )
     if _has_nul(value):
         refuse(label, env._("NUL characters are not allowed; remove them."))
+    if _conditions(value) > limits.MAX_CONDITIONS:
+        refuse(
+            label,
+            env._(
+                "too many conditions; expected at most %s. "
+                "Example: [('id', 'in', [1, 2, 3])] instead of one for each.",
+                limits.MAX_CONDITIONS,
+            ),
+        )
     model = env[model_name].with_user(user)
     try:
         domain = Domain(value)
         _check_condition_fields(env, domain, model)
         domain.validate(model)
+        _try_domain(domain, model)
     except AccessError:
         refuse(
             label,
             env._("it uses a field that %s may not read; choose another.", user.name),
         )
-    except (ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        reason = error.args[0] if error.args else type(error).__name__
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        IndexError,
+        RecursionError,
+        psycopg2.Error,
+    ) as error:
+        reason = limits.shown(error.args[0] if error.args else type(error).__name__)
         refuse(
             label,
             env._(
@@ -115,6 +161,24 @@ def check_domain(env, label, text, model_name, user):
                 reason=reason,
             ),
         )
+
+
+def _try_domain(domain, model):
+    """The database takes it, too: it finds out what a value of another type is."""
+    query = BaseModel._search(model.sudo().with_context(active_test=False), domain)
+    with model.env.cr.savepoint(flush=False):
+        select = SQL("%s LIMIT 0", query.select())
+        model.env.cr.execute(SQL("EXPLAIN %s", select), log_exceptions=False)
+
+
+def _conditions(domain):
+    """How many conditions and operators, also of domains within."""
+    count = len(domain)
+    for item in domain:
+        inner = item[2] if isinstance(item, list | tuple) and len(item) == 3 else None
+        if isinstance(inner, list | tuple) and "any" in str(item[1]):
+            count += _conditions(inner)
+    return count
 
 
 def _has_nul(value):
@@ -134,11 +198,17 @@ def _check_condition_fields(env, domain, model):
                 break  # a property, or a fault that `validate` words better
             if not current._has_field_access(field, "read"):
                 raise AccessError(name)
+            if not field._description_searchable:
+                message = f"{name} is computed when it is read and cannot be searched"
+                raise ValueError(message)
             if not field.comodel_name:
                 break
+            leads = "." in condition.field_expr or "any" in condition.operator
+            if leads and holds_secrets(field.comodel_name):
+                raise AccessError(name)
             current = current.env[field.comodel_name]
-        if isinstance(condition.value, Domain) and current is not model:
-            _check_condition_fields(env, condition.value, current)
+        if "any" in condition.operator and current is not model:
+            _check_condition_fields(env, Domain(condition.value), current)
 
 
 # -- fields and paths ----------------------------------------------------------------
@@ -156,6 +226,18 @@ def check_watched(env, label, names, model_name):
         field = model_fields.get(name)
         if field is None:
             refuse(label, _unknown_field(env, name, env[model_name]))
+        links = records_of_links(env, field)
+        if links:
+            refuse(
+                label,
+                env._(
+                    "%(name)s cannot be watched: its links are records of %(model)s. "
+                    "Expected other fields, or a subscription to that model. "
+                    "Example: ['name'].",
+                    name=name,
+                    model=links,
+                ),
+            )
         if not is_watchable(field):
             refuse(
                 label,
@@ -169,13 +251,35 @@ def check_watched(env, label, names, model_name):
             )
 
 
+def records_of_links(env, field):
+    """The model whose records a many2many's links are, or None: they come and go by calls
+    of their own, of which the field hears nothing."""
+    if field.type != "many2many" or not field.store:
+        return None
+    models = env.registry.values()
+    return next((m._name for m in models if m._auto and m._table == field.relation), None)
+
+
 def paths_of(text):
     """The dotted paths of `enrich_fields`, one a line."""
     return [line.strip() for line in (text or "").splitlines() if line.strip()]
 
 
+def check_count(env, label, paths):
+    if len(paths) > limits.MAX_PATHS:
+        refuse(
+            label,
+            env._(
+                "%(count)s are too many; expected at most %(most)s. Example: name.",
+                count=len(paths),
+                most=limits.MAX_PATHS,
+            ),
+        )
+
+
 def check_path(env, label, path, model_name):
     """A dotted path of at most three dots to a field that may leave the house."""
+    limits.check(env, label, path, limits.WORD)
     names = path.split(".")
     if len(names) > MAX_DOTS + 1:
         refuse(
@@ -206,6 +310,16 @@ def check_path(env, label, path, model_name):
                 ),
             )
         model = env[field.comodel_name]
+        if holds_secrets(model._name):
+            refuse(
+                label,
+                env._(
+                    "%(path)s leads into %(model)s, which holds credentials that never "
+                    "leave. Expected other fields. Example: name.",
+                    path=path,
+                    model=model._name,
+                ),
+            )
 
 
 def _check_may_leave(env, label, path, field):
@@ -248,7 +362,9 @@ def _unknown_field(env, name, model, path=None):
 
 def check_url(env, label, url):
     """`http` or `https`, with a host. The rest is for the sidecar to say."""
-    if not endpoint(url):
+    limits.check(env, label, url, limits.URL)
+    where = endpoint(url)
+    if not where or not HOST.fullmatch(where[0]):
         refuse(
             label,
             env._(
@@ -290,11 +406,21 @@ def endpoint_label(url):
 
 def parse_headers(env, label, text):
     """`{name: value}` of `Name: value` lines."""
+    limits.check(env, label, text, limits.FIELDS["webhook_headers"])
     headers = {}
     seen = set()
     for number, line in enumerate((text or "").splitlines(), start=1):
         if not line.strip():
             continue
+        if len(headers) == limits.MAX_HEADERS:
+            refuse(
+                label,
+                env._(
+                    "too many headers; expected at most %s, one 'Name: value' a line. "
+                    "Example: X-Tenant: acme.",
+                    limits.MAX_HEADERS,
+                ),
+            )
         name, colon, value = line.partition(":")
         name, value = name.strip(), value.strip()
         if not (colon and name):
@@ -307,7 +433,7 @@ def parse_headers(env, label, text):
                 ),
             )
         if name.lower() in seen:
-            refuse(label, env._("%s is given twice; keep one line.", name))
+            refuse(label, env._("%s is given twice; keep one line.", limits.shown(name)))
         seen.add(name.lower())
         headers[name] = value
     return headers
@@ -320,25 +446,57 @@ def parse_template(env, label, text):
     """The JSON value behind a payload template, or None where there is none."""
     if not (text or "").strip():
         return None
+    example = '{"text": "{{ model }} {{ event_type }}"}'
+    return parse_json(env, label, text, limits.TEMPLATE, example)
+
+
+# -- JSON ----------------------------------------------------------------------------
+
+
+def parse_json(env, label, text, limit, example):
+    """The value of a JSON text, one that can be sent."""
+    limits.check(env, label, text, limit)
     try:
-        return json.loads(text, parse_constant=_not_json)
+        value = json.loads(text, parse_constant=_not_json)
+        compact(value).encode()
     except json.JSONDecodeError as error:
         refuse(
             label,
             env._(
                 "not valid JSON at line %(line)s, column %(column)s: %(reason)s. "
-                'Example: {"text": "{{ model }} {{ event_type }}"}.',
+                "Example: %(example)s.",
                 line=error.lineno,
                 column=error.colno,
                 reason=error.msg,
+                example=example,
             ),
         )
     except (ValueError, RecursionError):
-        refuse(label, env._("not valid JSON: NaN, Infinity or nested too deeply."))
+        refuse(
+            label,
+            env._(
+                "not valid JSON: NaN, Infinity, half a character, or nested too deeply."
+            ),
+        )
+    return value
 
 
 def _not_json(name):
     raise ValueError(name)
+
+
+def check_pointer(env, label, text):
+    """A JSON pointer (RFC 6901), or none."""
+    limits.check(env, label, text, limits.POINTER)
+    check_text(env, label, text)
+    if not POINTER.fullmatch(text or ""):
+        refuse(
+            label,
+            env._(
+                "expected the place of a value, each step behind a slash; within a name, "
+                "~1 stands for / and ~0 for ~. Example: /ok, or /result/0/id."
+            ),
+        )
 
 
 def now_text():

@@ -26,6 +26,8 @@ QUIET = 0.3  # s after a change of mood: what the last one left behind comes to 
 FROZEN = 31  # s of writes to a frozen sidecar: one turn of the breaker
 IMPORTED, BATCH = 10_000, 2_000  # rows, and rows a request, as the web client sends them
 MIRRORED = 2_000
+SWEEPS = 60  # in which the log of a deleted subscription lets go of it, at the most
+LOGGED = 500_000  # deliveries of a subscription: as many as the log may hold
 AGE = 6  # s after which the sweep takes the youngest rows, too
 
 
@@ -246,7 +248,59 @@ def alone(line):
     return json.loads(next(text for text in out.splitlines() if "RESULT" in text).partition("RESULT")[2])
 
 
-SERIES = {series.__name__: series for series in (alone, threads, workers, imports, mirror)}
+FILL = """
+env.cr.execute(
+    '''INSERT INTO mcp_webhook_delivery (subscription_id, subscription_name, event_uuid, model_name, event_type, attempt,
+            trigger, status, record_ids, create_date, write_date)
+       SELECT %s, 'Long', gen_random_uuid()::text, 'res.country', 'write', 1, 'event', 'success', '[1]', now(), now()
+         FROM generate_series(1, %s)''', [{subscription}, {rows}])
+env.cr.commit()
+env.cr.execute("ANALYZE mcp_webhook_delivery")
+env.cr.commit()
+"""
+
+
+def deletion(line):
+    """A subscription with a long log is deleted; others save and fire while the log lets go of it."""
+    writes = Writes(line)
+    writes.alive["matching, fast endpoint"]()
+    subscription, _ = line.subscribe("res.country", "write")
+    cache.say(f"deletion: {LOGGED} rows")
+    line.shell(FILL.format(subscription=subscription, rows=LOGGED))
+    for _ in range(BLOCK):
+        writes.write()
+    before = writes.block(BLOCK * 4, PACE)
+    took = seconds(lambda: line.session.call("mcp.event.subscription", "unlink", [subscription]))
+    where = [("subscription_name", "=", "Long"), ("subscription_id", "!=", False)]
+    during = []
+
+    def let_go():
+        for _ in range(SWEEPS):
+            line.sweep()
+            if not line.session.call("mcp.webhook.delivery", "search_count", where):
+                return
+
+    worker = threading.Thread(target=let_go)
+    began = time.monotonic()
+    worker.start()
+    while worker.is_alive():
+        during += writes.block(BLOCK, PACE)
+    lasted = time.monotonic() - began
+    writes.end()
+    if left := line.session.call("mcp.webhook.delivery", "search_count", where):
+        raise cache.Failed(f"{left} deliveries still point to the deleted subscription after {SWEEPS} sweeps")
+    return {
+        f"a subscription with {LOGGED} deliveries is deleted": {
+            "over HTTP": {"seconds": took},
+            "its deliveries let go of it, in the background": {"seconds": lasted, "rows/s": LOGGED / lasted},
+        },
+        "a committed write that fires, 20 a second, the deletion's background work": table(
+            {"before it": before, "meanwhile": during}, bare="before it"
+        ),
+    }
+
+
+SERIES = {series.__name__: series for series in (alone, threads, workers, imports, mirror, deletion)}
 
 
 def main(out, chosen):

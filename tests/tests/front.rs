@@ -40,6 +40,25 @@ async fn only_those_with_the_token_come_in_and_no_browser() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_challenge_is_answered_with_a_proof_for_each_token() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Running::start(folder.path(), &[]).await;
+    let ask = async |challenge: &str| {
+        let request =
+            sidecar.client.get(format!("{}healthz", sidecar.url)).header("x-mcp-challenge", challenge);
+        let answer = request.send().await.unwrap();
+        answer.headers().get("x-mcp-proof").map(|value| value.to_str().unwrap().to_owned())
+    };
+    let proof = ask(&"a".repeat(32)).await.unwrap();
+    assert_eq!(proof.split(',').map(str::len).collect::<Vec<_>>(), [64, 64], "the addon's and the admin's");
+    assert_ne!(ask(&"b".repeat(32)).await.unwrap(), proof, "another challenge, another proof");
+    for challenge in ["", &"a".repeat(31), &"a".repeat(129), "a b".repeat(20).as_str()] {
+        assert_eq!(ask(challenge).await, None, "{challenge:?} is no challenge");
+    }
+    sidecar.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusals_name_the_field() {
     let folder = tempfile::tempdir().unwrap();
     let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
@@ -185,5 +204,52 @@ async fn what_is_pending_at_a_stop_is_sent_after_the_next_start() {
         (found["attempts"][0]["status"].as_str(), found["attempts"][0]["response_code"].as_u64()),
         (Some("success"), Some(204))
     );
+    sidecar.stop().await;
+}
+
+/// Reads one request and answers it.
+fn serve_one(listener: &TcpListener) -> String {
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut buffer = [0; 4096];
+    let length = stream.read(&mut buffer).unwrap();
+    stream.write_all(b"HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n").unwrap();
+    String::from_utf8_lossy(&buffer[..length]).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_knocks_at_odoo_and_sends_nothing_before_odoo_has_attached() {
+    let folder = tempfile::tempdir().unwrap();
+    let (endpoint, odoo) =
+        (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = |listener: &TcpListener| listener.local_addr().unwrap();
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    let url = format!("http://{}/hook", address(&endpoint));
+    let paused = json!({"id": ID, "model": "sale.order", "url": url, "paused": true});
+    sidecar.call("subscription.create", paused).await.unwrap();
+    let submitted = sidecar.call("event.submit", json!({"events": [event()]})).await.unwrap();
+    let mut introduction = json!({"database": "u1", "database_name": "prod", "seen": submitted["accepted_to"],
+        "cursor": "", "wake_url": format!("http://{}/mcp_webhook/wake", address(&odoo))});
+    let first = sidecar.call("system.attach", introduction.clone()).await.unwrap();
+    sidecar.stop().await;
+    let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
+    let odoo = tokio::task::spawn_blocking(move || (serve_one(&odoo), odoo));
+    let (knock, _odoo) = odoo.await.unwrap();
+    assert!(knock.starts_with("POST /mcp_webhook/wake "), "{knock}");
+    let resume = json!({"jsonrpc": "2.0", "id": 1, "method": "subscription.update",
+        "params": {"id": ID, "paused": false}});
+    let resumed = sidecar.post(resume.to_string()).header("x-odoo-database", "u1 prod").send().await.unwrap();
+    assert!(resumed.text().await.unwrap().contains("\"paused\":false"));
+    endpoint.set_nonblocking(true).unwrap();
+    assert_eq!(
+        endpoint.accept().unwrap_err().kind(),
+        std::io::ErrorKind::WouldBlock,
+        "Odoo has not attached yet"
+    );
+    endpoint.set_nonblocking(false).unwrap();
+    introduction["seen"] = first["accepted_to"].clone();
+    let again = sidecar.call("system.attach", introduction).await.unwrap();
+    assert_eq!(again["log_id"], first["log_id"], "it is the same log");
+    let request = tokio::task::spawn_blocking(move || serve_one(&endpoint)).await.unwrap();
+    assert!(request.contains(EVENT), "{request}");
     sidecar.stop().await;
 }

@@ -140,11 +140,13 @@ async fn attempt_once<T: Transport, C: Clock>(
         let message = "the stored event could not be read; run `mcp-webhookd verify`".to_owned();
         return ended(None, failed(Failure::Internal, message), None);
     };
-    match prepared.make(attempt, &body, clock.now(), &means.render_turn).await {
+    match prepared.make(attempt, body, clock.now(), &means.render_turn).await {
         Err(outcome) => ended(None, outcome, None),
         Ok((request, payload)) => {
+            // Until the end there is one copy of it, which the request shares.
             let exchange = means.transport.send(request).await;
-            ended(Some(payload), exchange.outcome, Some(exchange.duration))
+            let text = payload.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
+            ended(Some(text), exchange.outcome, Some(exchange.duration))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use webhook_model::Millis;
@@ -12,16 +12,31 @@ pub trait Clock: Send + Sync + 'static {
     /// The wall clock.
     fn now(&self) -> Millis;
 
-    /// Ends when the wall clock has reached `at`, or some time before: the caller looks again.
-    fn sleep_until(&self, at: Millis) -> impl Future<Output = ()> + Send;
+    /// What durations are measured by: the wall clock as it was at the start, and the time that has passed since. Nobody
+    /// can set it, so a wall clock that jumps neither hurries a retry nor holds one up.
+    fn steady(&self, start: Start) -> Millis;
+
+    /// Ends after `time`, or before: the caller looks again.
+    fn sleep(&self, time: Duration) -> impl Future<Output = ()> + Send;
+}
+
+/// When somebody began to measure.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    wall: Millis,
+    at: Instant,
+}
+
+impl Start {
+    /// Now.
+    pub fn now(clock: &impl Clock) -> Self {
+        Self { wall: clock.now(), at: Instant::now() }
+    }
 }
 
 /// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
-
-/// The wall clock may be set while we wait; nobody waits longer than this without looking at it again.
-const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 
 impl Clock for SystemClock {
     fn now(&self) -> Millis {
@@ -29,7 +44,11 @@ impl Clock for SystemClock {
         Millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    async fn sleep_until(&self, at: Millis) {
-        tokio::time::sleep(at.since(self.now()).min(LONGEST_SLEEP)).await;
+    fn steady(&self, start: Start) -> Millis {
+        start.wall.plus(start.at.elapsed())
+    }
+
+    async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time).await;
     }
 }

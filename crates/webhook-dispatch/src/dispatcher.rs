@@ -7,7 +7,7 @@
 //! slots come out of one pool of `max_in_flight`, handed out in turn.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap},
     future::Future,
     pin::Pin,
     sync::Arc,
@@ -17,16 +17,17 @@ use std::{
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use webhook_log::{DueRow, Log, Settlement, Snapshot, StoreError, Unavailable};
-use webhook_model::{Millis, SubscriptionId, decide, limits, pace};
+use webhook_log::{DueRow, Hold, Log, Settlement, Snapshot, StoreError, Unavailable};
+use webhook_model::{Failure, Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
     attempts::{Attempts, Done, Work},
-    clock::Clock,
-    lane::Lane,
+    cancel::{Cancelled, Canceller, Wish, Wishes},
+    clock::{Clock, Start},
+    lane::{Lane, Ready, Settings},
     lines::Together,
     observe::{self, Counters},
-    prepared::Prepared,
+    prepared::{Prepared, failed},
     transport::Transport,
 };
 
@@ -56,14 +57,15 @@ type Settling = Pin<Box<dyn Future<Output = (Arc<[Settlement]>, Result<(), Unava
 pub struct Dispatcher<T, C> {
     log: Log,
     clock: Arc<C>,
+    start: Start,
     counters: Arc<Counters>,
     options: Options,
     lanes: HashMap<SubscriptionId, Lane>,
-    /// Lanes that may have something to start, each at most once.
-    ready: VecDeque<SubscriptionId>,
+    ready: Ready,
     /// When lanes have something with a time of its own. May name a time that does not matter any more.
     timers: BTreeSet<(Millis, SubscriptionId)>,
     attempts: Attempts<T, C>,
+    wishes: Wishes,
     /// Slots in use beyond the first of each lane.
     extra: usize,
     settling: FuturesUnordered<Settling>,
@@ -87,13 +89,15 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     pub fn new(log: Log, transport: T, clock: Arc<C>, counters: Arc<Counters>, options: Options) -> Self {
         Self {
             log,
+            start: Start::now(&*clock),
             clock: Arc::clone(&clock),
             counters,
             options,
             lanes: HashMap::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             timers: BTreeSet::new(),
             attempts: Attempts::new(transport, Arc::clone(&clock)),
+            wishes: Wishes::new(),
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
@@ -103,11 +107,21 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         }
     }
 
+    /// The time by which durations count; the wall clock is for the record alone.
+    fn steady(&self) -> Millis {
+        self.clock.steady(self.start)
+    }
+
+    /// By which others cancel what is pending.
+    pub fn canceller(&self) -> Canceller {
+        self.wishes.canceller()
+    }
+
     /// Runs until `stop`, then finishes what is under way for at most [`DRAIN`]. What did not finish stays due.
     pub async fn run(mut self, stop: CancellationToken) {
         let log = self.log.clone();
         let clock = Arc::clone(&self.clock);
-        let mut health = log.health();
+        let (mut health, mut hold) = (log.health(), log.hold());
         let mut was_ready = true;
         loop {
             // Whatever is ready comes first, so that a turn costs once for many attempts.
@@ -119,32 +133,32 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                     self.lanes.values_mut().for_each(Lane::start_over);
                 }
                 self.hand_in();
+                // Asked before the lanes follow: what lets them go has told them of the settings first.
+                let is_held = *hold.borrow_and_update() != Hold::Nothing;
                 self.follow_moved_lanes();
-                self.start_due();
+                if !is_held {
+                    self.start_due();
+                }
             }
             was_ready = is_ready;
-            let first = self.timers.first().map(|(at, _)| *at);
+            let left = self.timers.first().map(|(at, _)| at.since(self.steady()));
             let timer = async {
-                match first {
-                    Some(at) => clock.sleep_until(at).await,
+                match left {
+                    Some(left) => clock.sleep(left).await,
                     None => std::future::pending().await,
                 }
             };
             let patience = self.patience;
-            let patience = async {
-                match patience {
-                    Some(end) => tokio::time::sleep_until(end).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(done) = self.attempts.next() => self.end(done),
                 Some(settled) = self.settling.next(), if !self.settling.is_empty() => self.settled(settled),
+                Some(wish) = self.wishes.next() => self.cancel(wish),
                 () = log.lanes_moved() => {}
                 changed = health.changed() => if changed.is_err() { break },
+                changed = hold.changed() => if changed.is_err() { break },
                 () = timer => self.wake_timed_lanes(),
-                () = patience => self.hurry(),
+                () = until(patience) => self.hurry(),
             }
         }
         self.drain().await;
@@ -153,11 +167,18 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     /// Attempts under way end, for at most [`DRAIN`], and their outcomes go to disk.
     async fn drain(mut self) {
         let end = Instant::now() + DRAIN;
-        while self.attempts.running() > 0
-            && let Ok(Some(done)) = tokio::time::timeout_at(end, self.attempts.next()).await
-        {
-            self.end(done);
-            self.hand_in();
+        while self.attempts.running() > 0 {
+            let patience = self.patience;
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => break,
+                Some(done) = self.attempts.next() => self.end(done),
+                Some(settled) = self.settling.next(), if !self.settling.is_empty() => self.settled(settled),
+                () = until(patience) => self.hurry(),
+            }
+            self.collect();
+            if self.log.health().borrow().works() {
+                self.hand_in();
+            }
         }
         self.attempts.abort();
         self.hand_in();
@@ -187,8 +208,11 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.free_slot(&done);
         self.mark_ready(done.lane);
         let Done { seq, attempt, finished, prepared, .. } = done;
-        let max_attempts = prepared.as_ref().map_or(1, |prepared| prepared.subscription.max_attempts);
-        let (attempt, next) = decide::settle(attempt, finished, max_attempts, decide::Jitter(rand::random()));
+        let rules = prepared.as_ref().map_or_else(|| 1.into(), |prepared| prepared.rules());
+        let (attempt, mut next) = decide::settle(attempt, finished, rules, decide::Jitter(rand::random()));
+        if let Some(due) = next.as_mut().and_then(|next| next.next_attempt_at.as_mut()) {
+            *due = self.steady().plus(due.since(attempt.finished_at.unwrap_or_default()));
+        }
         self.counters.count(&attempt);
         observe::log_attempt(&attempt, host(prepared.as_ref()), next.as_ref());
         let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
@@ -196,11 +220,43 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.unsettled += 1;
     }
 
+    /// Ends a pending attempt that is not under way. Its outcome goes the way of all others.
+    fn cancel(&mut self, wish: Wish) {
+        let log = self.log.clone();
+        if !log.health().borrow().works() {
+            return; // whoever asked is told by the answer's end
+        }
+        let set = log.subscriptions();
+        let new = || Lane::new(wish.lane, Settings::of(&set, wish.lane));
+        let lane = self.lanes.entry(wish.lane).or_insert_with(new);
+        if lane.is_settling(wish.seq) {
+            return self.wishes.put_aside(wish);
+        }
+        if lane.is_running(wish.seq) {
+            return drop(wish.answer.send(Cancelled::UnderWay));
+        }
+        let Ok(found) = log.read(|snapshot| snapshot.one(wish.lane, wish.seq)) else { return };
+        let Some(row) = found.filter(|row| row.attempt.number == wish.number) else {
+            return drop(wish.answer.send(Cancelled::Over));
+        };
+        lane.cancelled(wish.seq);
+        let prepared = lane.prepared().cloned();
+        let outcome = failed(Failure::Cancelled, wish.reason);
+        let finished = decide::Finished { payload: None, outcome, duration: None, at: self.clock.now() };
+        let (attempt, next) = decide::settle(row.attempt, finished, 1, decide::Jitter(0.0));
+        self.counters.count(&attempt);
+        observe::log_attempt(&attempt, host(prepared.as_ref()), None);
+        self.unrecorded.push(Settlement { seq: wish.seq, attempt, next, payload_is_event_body: false });
+        self.unsettled += 1;
+        self.is_urgent = true;
+        self.wishes.wait_for(wish.seq, wish.answer);
+    }
+
     /// The slot is free again, and the lane knows how its endpoint is.
     fn free_slot(&mut self, done: &Done) {
         let Some(lane) = self.lanes.get_mut(&done.lane) else { return };
-        let now = done.finished.at;
-        let condition = pace::condition(&done.finished.outcome, done.finished.duration, now);
+        let now = self.clock.steady(self.start);
+        let condition = pace::condition(&done.finished.outcome, done.finished.duration, done.finished.at);
         let before = lane.pace();
         let paused = lane.finished(done.seq, condition.as_ref(), now, decide::Jitter(rand::random()));
         self.extra -= usize::from(lane.running() > 0);
@@ -234,6 +290,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn settled(&mut self, (batch, result): (Arc<[Settlement]>, Result<(), Unavailable>)) {
         // A commit takes whatever lies ready when it begins.
         self.patience = (!self.settling.is_empty()).then(|| Instant::now() + PATIENCE);
+        let wishes: Vec<Wish> =
+            batch.iter().flat_map(|settlement| self.wishes.settled(settlement, result.is_ok())).collect();
         if result.is_err() {
             // Unknown: what is on disk already will not be written twice.
             self.unrecorded.extend(batch.iter().cloned());
@@ -247,10 +305,11 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             self.mark_ready(lane_id);
         }
         self.unsettled -= batch.len();
+        wishes.into_iter().for_each(|wish| self.cancel(wish));
     }
 
     fn wake_timed_lanes(&mut self) {
-        let now = self.clock.now();
+        let now = self.steady();
         while let Some((at, id)) = self.timers.first().copied().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
             self.mark_ready(id);
@@ -264,20 +323,18 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         }
         let set = self.log.subscriptions();
         for id in moved {
-            let subscription = set.get(id);
+            let settings = Settings::of(&set, id);
             match self.lanes.get_mut(&id) {
-                Some(lane) => lane.follow(subscription),
-                None => drop(self.lanes.insert(id, Lane::new(id, subscription))),
+                Some(lane) => lane.follow(settings),
+                None => drop(self.lanes.insert(id, Lane::new(id, settings))),
             }
             self.mark_ready(id);
         }
     }
 
     fn mark_ready(&mut self, id: SubscriptionId) {
-        if let Some(lane) = self.lanes.get_mut(&id)
-            && !std::mem::replace(&mut lane.queued, true)
-        {
-            self.ready.push_back(id);
+        if self.lanes.contains_key(&id) {
+            self.ready.put(id);
         }
     }
 
@@ -287,33 +344,39 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             return;
         }
         let log = self.log.clone();
-        if log.read(|snapshot| self.start_from(snapshot)).is_err() {
+        let mut waiting = Vec::new();
+        let looked = log.read(|snapshot| self.start_from(snapshot, &mut waiting));
+        // Whatever happened, nobody is forgotten.
+        self.ready.put_back(waiting);
+        if looked.is_err() {
             // A lane that was half read begins anew; the pause keeps a broken store from being read in a circle.
             self.lanes.values_mut().for_each(Lane::start_over);
-            let again = self.clock.now().plus(Duration::from_secs(1));
+            let again = self.steady().plus(Duration::from_secs(1));
             self.timers.extend(self.lanes.keys().map(|id| (again, *id)));
         }
     }
 
-    fn start_from(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let mut waiting = VecDeque::new();
-        while let Some(id) = self.ready.pop_front() {
+    /// Lanes that have to wait for places are put aside into `waiting`.
+    fn start_from(
+        &mut self,
+        snapshot: &Snapshot,
+        waiting: &mut Vec<SubscriptionId>,
+    ) -> Result<(), StoreError> {
+        while let Some(id) = self.ready.take() {
             let places = limits::UNSETTLED.saturating_sub(self.attempts.running() + self.unsettled);
             if places == 0 {
-                waiting.push_back(id);
+                waiting.push(id);
                 break;
             }
-            let now = self.clock.now();
+            let now = self.steady();
             let pool_is_empty = self.extra >= self.options.max_in_flight;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            lane.queued = false;
             if !lane.may_start(now) {
                 continue;
             }
             let wants_extra = lane.running() > 0 && pool_is_empty;
             if wants_extra || (lane.pace().is_troubled() && places <= RESERVE) {
-                lane.queued = true;
-                waiting.push_back(id);
+                waiting.push(id);
                 continue;
             }
             let row = lane.next(snapshot, now)?;
@@ -327,8 +390,6 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 None => {}
             }
         }
-        waiting.append(&mut self.ready);
-        self.ready = waiting;
         Ok(())
     }
 
@@ -338,6 +399,13 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         lane.started(row.seq, now);
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
         self.attempts.start(Work { lane: id, row, prepared });
+    }
+}
+
+async fn until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end).await,
+        None => std::future::pending().await,
     }
 }
 

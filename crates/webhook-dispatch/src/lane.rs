@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use webhook_log::{DueRow, Snapshot, StoreError};
+use webhook_log::{DueRow, Snapshot, StoreError, SubscriptionSet};
 use webhook_model::{Millis, Pace, Subscription, SubscriptionId, decide::Jitter, pace::Condition};
 
 use crate::prepared::Prepared;
@@ -15,8 +15,8 @@ use crate::prepared::Prepared;
 const STUCK: Duration = Duration::from_secs(1);
 /// How many rows a lane reads ahead, so that a busy lane does not look at the store for each of them.
 const PAGE: usize = 16;
-/// Rows read ahead are dropped from memory beyond this size.
-const PAGE_BYTES: usize = 128 << 10;
+/// Rows read ahead are dropped from memory beyond this size, so that a thousand lanes hold 8 MiB.
+const PAGE_BYTES: usize = 8 << 10;
 
 /// How a lane takes its rows, which its subscription decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,64 @@ enum Mode {
     Paused,
     /// Everything fails as inactive, at once.
     Inactive,
+    /// Nobody knows its settings: everything waits.
+    Unknown,
+}
+
+/// What a lane is told of its subscription.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Settings<'s> {
+    Known(&'s Arc<Subscription>),
+    /// There is one, and its row cannot be read.
+    Unreadable,
+    /// There is none.
+    Gone,
+}
+
+impl<'s> Settings<'s> {
+    pub fn of(set: &'s SubscriptionSet, id: SubscriptionId) -> Self {
+        match set.get(id) {
+            Some(subscription) => Self::Known(subscription),
+            None if set.unreadable().contains(&id) => Self::Unreadable,
+            None => Self::Gone,
+        }
+    }
+}
+
+/// Lanes that may have something to start, each at most once, in turn.
+#[derive(Debug, Default)]
+pub(crate) struct Ready {
+    order: VecDeque<SubscriptionId>,
+    queued: HashSet<SubscriptionId>,
+}
+
+impl Ready {
+    /// Puts a lane behind the others, unless it waits already.
+    pub fn put(&mut self, id: SubscriptionId) {
+        if self.queued.insert(id) {
+            self.order.push_back(id);
+        }
+    }
+
+    /// Puts lanes before the others, in their order.
+    pub fn put_back(&mut self, ids: Vec<SubscriptionId>) {
+        for id in ids.into_iter().rev() {
+            if self.queued.insert(id) {
+                self.order.push_front(id);
+            }
+        }
+    }
+
+    /// The lane whose turn it is.
+    pub fn take(&mut self) -> Option<SubscriptionId> {
+        let id = self.order.pop_front()?;
+        self.queued.remove(&id);
+        Some(id)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
 }
 
 pub(crate) struct Lane {
@@ -43,12 +101,10 @@ pub(crate) struct Lane {
     /// When the next delivery with a time of its own comes.
     pub next_timed: Option<Millis>,
     pace: Pace,
-    /// It stands in the dispatcher's queue.
-    pub queued: bool,
 }
 
 impl Lane {
-    pub fn new(id: SubscriptionId, subscription: Option<&Arc<Subscription>>) -> Self {
+    pub fn new(id: SubscriptionId, settings: Settings<'_>) -> Self {
         let mut lane = Self {
             id,
             mode: Mode::Inactive,
@@ -59,20 +115,20 @@ impl Lane {
             unsettled: HashSet::new(),
             next_timed: None,
             pace: Pace::default(),
-            queued: false,
         };
-        lane.follow(subscription);
+        lane.follow(settings);
         lane
     }
 
     /// Takes the subscription as it is now.
-    pub fn follow(&mut self, subscription: Option<&Arc<Subscription>>) {
-        let mode = match subscription {
-            Some(s) if !s.active => Mode::Inactive,
-            None => Mode::Inactive,
-            Some(s) if s.paused => Mode::Paused,
-            Some(s) if s.endpoint.max_in_flight == 1 => Mode::Strict,
-            Some(s) => Mode::Parallel(s.endpoint.max_in_flight.into()),
+    pub fn follow(&mut self, settings: Settings<'_>) {
+        let (mode, subscription) = match settings {
+            Settings::Gone => (Mode::Inactive, None),
+            Settings::Unreadable => (Mode::Unknown, None),
+            Settings::Known(s) if !s.active => (Mode::Inactive, Some(s)),
+            Settings::Known(s) if s.paused => (Mode::Paused, Some(s)),
+            Settings::Known(s) if s.endpoint.max_in_flight == 1 => (Mode::Strict, Some(s)),
+            Settings::Known(s) => (Mode::Parallel(s.endpoint.max_in_flight.into()), Some(s)),
         };
         if !matches!((mode, self.mode), (Mode::Parallel(_), Mode::Parallel(_))) {
             self.start_over();
@@ -117,7 +173,10 @@ impl Lane {
 
     /// Whether it can be forgotten: its subscription is gone, and so is all its work.
     pub fn is_over(&self) -> bool {
-        self.prepared.is_none() && self.running.is_empty() && self.unsettled.is_empty()
+        self.mode == Mode::Inactive
+            && self.prepared.is_none()
+            && self.running.is_empty()
+            && self.unsettled.is_empty()
     }
 
     /// Whether it may start an attempt as far as it alone is concerned. A first slot is always granted, a second one
@@ -125,6 +184,7 @@ impl Lane {
     pub fn may_start(&self, now: Millis) -> bool {
         match self.mode {
             Mode::Inactive => true,
+            Mode::Unknown => false,
             Mode::Strict => self.running.is_empty() && self.unsettled.is_empty(),
             Mode::Paused => self.running.is_empty(),
             Mode::Parallel(limit) => {
@@ -150,6 +210,7 @@ impl Lane {
             Mode::Strict => self.next_in_order(snapshot, now),
             Mode::Parallel(_) => self.next_in_page(snapshot, now),
             Mode::Inactive => self.next_in_page(snapshot, Millis(u64::MAX)),
+            Mode::Unknown => Ok(None),
         }
     }
 
@@ -159,8 +220,8 @@ impl Lane {
             return Ok(Some(test));
         }
         let Some(head) = snapshot.head(self.id)? else { return Ok(None) };
-        if head.due_at > now {
-            self.next_timed = Some(head.due_at);
+        if let Some(at) = head.due.still_waits(now) {
+            self.next_timed = Some(at);
             return Ok(None);
         }
         snapshot.one(self.id, head.seq)
@@ -172,7 +233,7 @@ impl Lane {
             return Ok(Some(test));
         }
         match self.mode {
-            Mode::Paused | Mode::Inactive => Ok(None),
+            Mode::Paused | Mode::Inactive | Mode::Unknown => Ok(None),
             Mode::Parallel(_) => Ok(snapshot.asked_for(self.id, 1, |seq| self.is_busy(seq))?.pop()),
             Mode::Strict => match snapshot.head(self.id)?.filter(|head| head.is_asked_for()) {
                 Some(head) => snapshot.one(self.id, head.seq),
@@ -186,7 +247,9 @@ impl Lane {
         if self.page.is_empty() {
             let (timed, next) = snapshot.timed(self.id, now, PAGE, |seq| self.is_busy(seq))?;
             self.next_timed = next;
+            // What is dropped is still due, and read again.
             self.page.extend(timed);
+            self.keep_page_small();
         }
         while self.page.is_empty() {
             let (fresh, looked) = snapshot.fresh(self.id, self.cursor, PAGE)?;
@@ -196,12 +259,15 @@ impl Lane {
             self.cursor = looked;
             let rows: Vec<DueRow> = fresh.into_iter().filter(|row| !self.is_busy(row.seq)).collect();
             self.page.extend(rows);
-            self.keep_page_small();
+            if self.keep_page_small() {
+                self.cursor = self.page.back().map_or(self.cursor, |row| row.seq);
+            }
         }
         Ok(self.page.pop_front())
     }
 
-    fn keep_page_small(&mut self) {
+    /// Returns whether rows were dropped. The next one to start always stays.
+    fn keep_page_small(&mut self) -> bool {
         let mut bytes = 0;
         let mut kept = 0;
         for row in &self.page {
@@ -211,14 +277,28 @@ impl Lane {
             }
             kept += 1;
         }
-        if kept.max(1) < self.page.len() {
-            self.page.truncate(kept.max(1));
-            self.cursor = self.page.back().map_or(self.cursor, |row| row.seq);
-        }
+        let is_over = kept.max(1) < self.page.len();
+        self.page.truncate(kept.max(1));
+        is_over
     }
 
     fn is_busy(&self, seq: u64) -> bool {
-        self.running.contains_key(&seq) || self.unsettled.contains(&seq)
+        self.is_running(seq) || self.is_settling(seq)
+    }
+
+    pub fn is_running(&self, seq: u64) -> bool {
+        self.running.contains_key(&seq)
+    }
+
+    /// Whether an attempt ended whose outcome is not on disk yet.
+    pub fn is_settling(&self, seq: u64) -> bool {
+        self.unsettled.contains(&seq)
+    }
+
+    /// The next attempt of a delivery ended before it was made; its outcome goes to the writer.
+    pub fn cancelled(&mut self, seq: u64) {
+        self.page.retain(|row| row.seq != seq);
+        self.unsettled.insert(seq);
     }
 
     /// An attempt begins.
@@ -248,5 +328,48 @@ impl Lane {
     /// Its outcome is on disk.
     pub fn settled(&mut self, seq: u64) {
         self.unsettled.remove(&seq);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever is put, taken and put back, each lane waits once, in order, and none is forgotten.
+        #[test]
+        fn no_lane_is_forgotten(steps in prop::collection::vec((0..3_u8, 0..6_u128), 0..60)) {
+            let (mut ready, mut model, mut aside) = (Ready::default(), Vec::new(), Vec::new());
+            for (what, lane) in steps {
+                let id = SubscriptionId::from_u128(lane);
+                match what {
+                    0 if !model.contains(&id) => {
+                        model.push(id);
+                        ready.put(id);
+                    }
+                    0 => ready.put(id),
+                    1 => {
+                        let taken = ready.take();
+                        prop_assert_eq!(taken, (!model.is_empty()).then(|| model.remove(0)));
+                        aside.extend(taken);
+                    }
+                    _ => {
+                        aside.dedup();
+                        let back: Vec<_> = std::mem::take(&mut aside);
+                        for id in back.iter().rev() {
+                            if !model.contains(id) {
+                                model.insert(0, *id);
+                            }
+                        }
+                        ready.put_back(back);
+                    }
+                }
+                prop_assert_eq!(ready.is_empty(), model.is_empty());
+            }
+            let left: Vec<_> = std::iter::from_fn(|| ready.take()).collect();
+            prop_assert_eq!(left, model);
+        }
     }
 }

@@ -5,6 +5,7 @@
 //! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
 
 mod attempts;
+mod cancel;
 pub mod clock;
 mod dispatcher;
 mod lane;
@@ -17,6 +18,7 @@ pub mod sign;
 pub mod template;
 pub mod transport;
 
+pub use cancel::{Cancelled, Canceller};
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::{DRAIN, Dispatcher, Options};
 pub use lines::{Line, line};

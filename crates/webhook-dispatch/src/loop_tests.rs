@@ -2,7 +2,14 @@
 //!
 //! "Nothing is sent" is shown by the loop sending something else that was handed in later.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{
@@ -17,21 +24,29 @@ use webhook_model::{
 };
 
 use crate::{
-    Clock, Counters, Dispatcher, Options,
+    Cancelled, Canceller, Clock, Counters, Dispatcher, Options,
+    clock::Start,
     transport::{Exchange, Request, Transport},
 };
 
 const NOW: Millis = Millis(1_795_000_000_000);
 
-struct Hands(watch::Sender<Millis>);
+/// The time that passes, and how far the wall clock is ahead of it.
+struct Hands(watch::Sender<Millis>, AtomicI64);
 
 impl Clock for Hands {
     fn now(&self) -> Millis {
+        Millis(self.0.borrow().0.saturating_add_signed(self.1.load(Relaxed)))
+    }
+
+    fn steady(&self, _: Start) -> Millis {
         *self.0.borrow()
     }
 
-    async fn sleep_until(&self, at: Millis) {
-        let _ = self.0.subscribe().wait_for(|now| *now >= at).await;
+    async fn sleep(&self, time: Duration) {
+        let mut hands = self.0.subscribe();
+        let end = hands.borrow_and_update().plus(time);
+        let _ = hands.wait_for(|now| *now >= end).await;
     }
 }
 
@@ -53,7 +68,13 @@ impl Hit {
 
     fn answers_with(self, status: u16, retry_after: Option<&str>) {
         let retry_after = retry_after.map(str::to_owned);
-        self.ends(Outcome::Response { status, retry_after, body: String::new(), truncated: false });
+        self.ends(Outcome::Response {
+            status,
+            retry_after,
+            body: String::new(),
+            truncated: false,
+            is_html: false,
+        });
     }
 
     fn times_out(self) {
@@ -83,6 +104,7 @@ struct Stage {
     hits: mpsc::UnboundedReceiver<Hit>,
     stop: CancellationToken,
     task: JoinHandle<()>,
+    canceller: Canceller,
     events: u128,
 }
 
@@ -94,7 +116,7 @@ impl Stage {
         log.change_subscriptions(|set| subscriptions.into_iter().for_each(|new| drop(set.put(new))))
             .await
             .unwrap();
-        Self::on(folder, log, Arc::new(Hands(watch::Sender::new(NOW))))
+        Self::on(folder, log, Arc::new(Hands(watch::Sender::new(NOW), AtomicI64::new(0))))
     }
 
     fn on(folder: tempfile::TempDir, log: Log, clock: Arc<Hands>) -> Self {
@@ -103,8 +125,9 @@ impl Stage {
         let options = Options { max_in_flight: 8 };
         let counters = Arc::new(Counters::default());
         let dispatcher = Dispatcher::new(log.clone(), Script(script), Arc::clone(&clock), counters, options);
+        let canceller = dispatcher.canceller();
         let task = tokio::spawn(dispatcher.run(stop.clone()));
-        Self { folder, log, clock, hits, stop, task, events: 0 }
+        Self { folder, log, clock, hits, stop, task, canceller, events: 0 }
     }
 
     async fn restart(self) -> Self {
@@ -159,6 +182,12 @@ impl Stage {
         self.settled(event, 1).await;
     }
 
+    async fn cancel(&self, event: EventId) -> Cancelled {
+        let (seq, attempt) = self.log.read(|s| s.pending_attempt(event)).unwrap().unwrap();
+        let by = "by Mitchell".into();
+        self.canceller.cancel(attempt.subscription_id, seq, attempt.number, by).await.unwrap()
+    }
+
     /// The attempts of a delivery, once so many of them are over.
     async fn settled(&self, event: EventId, finals: usize) -> Vec<Attempt> {
         let mut feed = self.log.feed();
@@ -194,8 +223,9 @@ fn subscription(id: u128) -> Subscription {
         model: "sale.order".into(),
         event_type: EventFilter::All,
         endpoint: Endpoint {
-            url: EndpointUrl::from_stored(&format!("https://host-{id}.example.com/x")).unwrap(),
+            url: Some(EndpointUrl::from_stored(&format!("https://host-{id}.example.com/x")).unwrap()),
             secret: None,
+            previous_secret: None,
             headers: CustomHeaders::default(),
             timeout: Duration::from_secs(10),
             max_in_flight: 4,
@@ -205,6 +235,7 @@ fn subscription(id: u128) -> Subscription {
         active: true,
         paused: false,
         max_attempts: 1,
+        success: None,
     }
 }
 
@@ -247,6 +278,64 @@ async fn a_retry_waits_for_its_time_and_survives_a_restart() {
     stage.advance(Duration::from_millis(1));
     stage.hit_of(event).await.answers(200);
     assert_eq!(statuses(&stage.settled(event, 2).await), ["failed", "success"]);
+    stage.end().await;
+}
+
+/// A retry, and a pause that the endpoint asked for, last as long as they last, whoever sets the wall clock meanwhile.
+#[tokio::test]
+async fn a_wall_clock_that_jumps_hurries_nothing_and_holds_up_nothing() {
+    for jump in [-86_400_000, 86_400_000, -7_000, 7_000] {
+        let mut stage = Stage::new([with_attempts(1, 2), subscription(2), subscription(99)]).await;
+        let [retried] = stage.submit(1, 1).await[..] else { unreachable!() };
+        stage.hit_of(retried).await.answers_with(500, Some("30"));
+        let [refused] = stage.submit(2, 1).await[..] else { unreachable!() };
+        stage.hit_of(refused).await.answers_with(429, Some("30"));
+        stage.settled(retried, 1).await;
+        stage.settled(refused, 1).await;
+        let [paused] = stage.submit(2, 1).await[..] else { unreachable!() };
+        stage.clock.1.store(jump, Relaxed);
+        stage.advance(Duration::from_millis(29_999));
+        stage.only_others_go_on().await;
+        stage.advance(Duration::from_millis(1));
+        let mut hits = [stage.hit().await, stage.hit().await];
+        hits.sort_by_key(|hit| hit.event);
+        assert_eq!([hits[0].event, hits[1].event], [retried, paused], "{jump}");
+        hits.into_iter().for_each(|hit| hit.answers(200));
+        stage.settled(retried, 2).await;
+        let attempts = stage.settled(paused, 1).await;
+        assert_eq!(attempts[0].finished_at, Some(stage.clock.now()), "the record has the wall clock's time");
+        stage.end().await;
+    }
+}
+
+#[tokio::test]
+async fn at_a_stop_an_outcome_waits_for_no_attempt_that_is_still_under_way() {
+    let mut stage = Stage::new([subscription(1), subscription(2)]).await;
+    let [first] = stage.submit(1, 1).await[..] else { unreachable!() };
+    let [second] = stage.submit(2, 1).await[..] else { unreachable!() };
+    let (one, two) = (stage.hit_of(first).await, stage.hit_of(second).await);
+    stage.stop.cancel();
+    one.answers(200);
+    stage.settled(first, 1).await;
+    two.answers(200);
+    let Stage { log, task, .. } = stage;
+    task.await.unwrap();
+    let attempts = log.read(|snapshot| snapshot.attempts(second)).unwrap().unwrap();
+    assert_eq!(statuses(&attempts), ["success"], "it was still under way when the first one was on disk");
+    log.close();
+}
+
+#[tokio::test]
+async fn a_subscription_that_has_no_url_any_more_sends_nothing_and_says_so() {
+    let mut stage = Stage::new([Subscription { paused: true, ..subscription(1) }, subscription(99)]).await;
+    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
+    let mut bare = subscription(1);
+    bare.endpoint.url = None;
+    stage.log.change_subscriptions(move |set| drop(set.put(bare))).await.unwrap();
+    let attempts = stage.settled(event, 1).await;
+    let error = attempts[0].error.as_ref().unwrap();
+    assert_eq!((error.kind, error.message.contains("no URL")), (Failure::Inactive, true));
+    stage.only_others_go_on().await;
     stage.end().await;
 }
 
@@ -365,7 +454,7 @@ async fn a_changed_subscription_is_tried_at_once() {
     let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
     stage.only_others_go_on().await;
     let mut corrected = subscription(1);
-    corrected.endpoint.url = EndpointUrl::from_stored("https://right.example.com/").unwrap();
+    corrected.endpoint.url = Some(EndpointUrl::from_stored("https://right.example.com/").unwrap());
     stage.log.change_subscriptions(move |set| drop(set.put(corrected))).await.unwrap();
     let hit = stage.hit_of(event).await;
     assert_eq!(hit.host, "right.example.com");
@@ -417,5 +506,48 @@ async fn a_stored_template_that_does_not_compile_is_a_failed_attempt() {
     let [other] = stage.submit(2, 1).await[..] else { unreachable!() };
     stage.hit_of(other).await.answers(200);
     stage.settled(other, 1).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn what_is_cancelled_is_never_sent_and_what_is_under_way_is_not_cancelled() {
+    let paused = Subscription { paused: true, ..subscription(2) };
+    let stages = [strict(1, 3), paused, with_attempts(3, 3), subscription(99)];
+    let mut stage = Stage::new(stages).await;
+    // Under way, behind one that is, paused, and behind a page that was read ahead.
+    let [first, second, third] = stage.submit(1, 3).await[..] else { unreachable!() };
+    let hit = stage.hit_of(first).await;
+    assert_eq!(stage.cancel(first).await, Cancelled::UnderWay);
+    assert!(matches!(stage.cancel(second).await, Cancelled::Recorded(_)));
+    let [waiting] = stage.submit(2, 1).await[..] else { unreachable!() };
+    assert!(matches!(stage.cancel(waiting).await, Cancelled::Recorded(_)));
+    let page = stage.submit(3, 6).await;
+    stage.hit_of(page[0]).await.answers(200);
+    assert!(matches!(stage.cancel(page[5]).await, Cancelled::Recorded(_)));
+    for event in [second, waiting, page[5]] {
+        let attempts = stage.settled(event, 1).await;
+        let error = attempts[0].error.clone().unwrap();
+        assert_eq!((error.kind, error.message.as_str()), (Failure::Cancelled, "by Mitchell"));
+        assert_eq!((attempts.len(), attempts[0].payload.as_deref()), (1, None), "no retry, nothing posted");
+        assert!(attempts[0].finished_at.is_some() && attempts[0].duration.is_none());
+    }
+    // A retry that waits for its time.
+    hit.answers(500);
+    stage.settled(first, 1).await;
+    assert!(matches!(stage.cancel(first).await, Cancelled::Recorded(attempt) if attempt.number == 2));
+    assert_eq!(statuses(&stage.settled(first, 2).await), ["failed", "failed"]);
+    // The rest goes on, and nothing else.
+    let mut sent = BTreeSet::new();
+    for _ in 0..5 {
+        let hit = stage.hit().await;
+        sent.insert(hit.event);
+        hit.answers(200);
+    }
+    assert_eq!(sent, [third].iter().chain(&page[1..5]).copied().collect());
+    for event in sent {
+        stage.settled(event, 1).await;
+    }
+    stage.advance(Duration::from_secs(3600));
+    stage.only_others_go_on().await;
     stage.end().await;
 }

@@ -12,13 +12,17 @@ pub const BUCKETS_MS: [u64; 12] = [1, 2, 5, 10, 25, 50, 100, 250, 1000, 5000, 15
 #[derive(Debug)]
 pub struct Counters {
     succeeded: AtomicU64,
-    failed: [AtomicU64; 13],
+    failed: [AtomicU64; Failure::ALL.len()],
     latency: Histogram<12>,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { succeeded: AtomicU64::new(0), failed: Default::default(), latency: Histogram::new(BUCKETS_MS) }
+        Self {
+            succeeded: AtomicU64::new(0),
+            failed: std::array::from_fn(|_| AtomicU64::new(0)),
+            latency: Histogram::new(BUCKETS_MS),
+        }
     }
 }
 
@@ -26,7 +30,7 @@ impl Counters {
     pub(crate) fn count(&self, attempt: &Attempt) {
         match (&attempt.status, &attempt.error) {
             (AttemptStatus::Success, _) => drop(self.succeeded.fetch_add(1, Relaxed)),
-            (_, Some(error)) => drop(self.failed[usize::from(error.kind.code())].fetch_add(1, Relaxed)),
+            (_, Some(error)) => drop(self.failed[error.kind as usize].fetch_add(1, Relaxed)),
             _ => {}
         }
         if let Some(duration) = attempt.duration {
@@ -41,7 +45,7 @@ impl Counters {
 
     /// Attempts that failed in this way.
     pub fn failed(&self, kind: Failure) -> u64 {
-        self.failed[usize::from(kind.code())].load(Relaxed)
+        self.failed[kind as usize].load(Relaxed)
     }
 
     /// How long requests took.
@@ -79,5 +83,18 @@ pub(crate) fn log_pace(subscription_id: SubscriptionId, host: &str, before: Pace
         ),
         (true, false) => tracing::info!(%subscription_id, host, "the endpoint is back; its deliveries go on"),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_a_counter() {
+        let counters = Counters::default();
+        for kind in Failure::ALL {
+            assert_eq!(counters.failed(*kind), 0, "{kind:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use tokio::sync::Semaphore;
-use webhook_model::{Attempt, EndpointUrl, Failure, Invalid, Millis, Outcome, Subscription, limits};
+use webhook_model::{Attempt, EndpointUrl, Failure, Invalid, Millis, Outcome, Subscription, decide, limits};
 
 use crate::{
     sign,
@@ -22,22 +22,20 @@ const ADDED_HEADERS: usize = 8;
 pub(crate) struct Prepared {
     pub subscription: Arc<Subscription>,
     template: Option<Result<Arc<Template>, Invalid>>,
-    url: Arc<EndpointUrl>,
+    url: Option<Arc<EndpointUrl>>,
     /// Host and port, as a log line names them.
     pub host: String,
     headers: HeaderMap,
     secrets: Secrets,
 }
 
-/// A request to make and its body as text, which is empty where it is the event's own body: the log has that. Or why
-/// none can be made.
-pub(crate) type Made = Result<(Request, String), Outcome>;
+/// A request to make, and its body for the record, unless it is the event's own: the log has that. Or why none can be made.
+pub(crate) type Made = Result<(Request, Option<Bytes>), Outcome>;
 
 impl Prepared {
     pub fn new(subscription: Arc<Subscription>) -> Self {
         let template = subscription.payload_template.as_ref().map(|source| {
-            Template::compile(source, subscription.dialect, Some(subscription.endpoint.url.host()))
-                .map(Arc::new)
+            Template::compile(source, subscription.dialect, subscription.endpoint.host()).map(Arc::new)
         });
         let mut headers = HeaderMap::new();
         for (name, value) in subscription.endpoint.headers.iter() {
@@ -48,10 +46,18 @@ impl Prepared {
             }
         }
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let secrets = Secrets::of(subscription.endpoint.secret.as_ref(), &subscription.endpoint.headers);
-        let url = Arc::new(subscription.endpoint.url.clone());
-        let host = url.host_port();
+        let endpoint = &subscription.endpoint;
+        let previous = endpoint.previous_secret.as_ref().map(|previous| &previous.secret);
+        let secrets = Secrets::of(endpoint.secret.iter().chain(previous), &endpoint.headers);
+        let url = endpoint.url.clone().map(Arc::new);
+        let host = url.as_ref().map_or_else(String::new, |url| url.host_port());
         Self { subscription, template, url, host, headers, secrets }
+    }
+
+    /// What follows from the end of an attempt.
+    pub fn rules(&self) -> decide::Rules<'_> {
+        let subscription = &*self.subscription;
+        decide::Rules { max_attempts: subscription.max_attempts, success: subscription.success.as_ref() }
     }
 
     /// Whether the payload is the event's own body.
@@ -60,9 +66,13 @@ impl Prepared {
     }
 
     /// Renders and signs one attempt. Payloads that are much work are made one at a time: whoever has `turn`.
-    pub async fn make(&self, attempt: &Attempt, body: &Bytes, now: Millis, turn: &Semaphore) -> Made {
+    pub async fn make(&self, attempt: &Attempt, body: Bytes, now: Millis, turn: &Semaphore) -> Made {
+        let Some(url) = &self.url else {
+            let message = "the subscription has no URL, so nothing was sent".to_owned();
+            return Err(failed(Failure::Inactive, message));
+        };
         let payload = match &self.template {
-            None => body.clone(),
+            None => body,
             Some(Err(invalid)) => return Err(failed(Failure::Render, invalid.to_string())),
             Some(Ok(template)) => Bytes::from(render(template, body, turn).await?),
         };
@@ -71,37 +81,35 @@ impl Prepared {
                 format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
             return Err(failed(Failure::PayloadTooLarge, message));
         }
-        let text = match self.posts_event_body() {
-            true => String::new(),
-            false => String::from_utf8_lossy(&payload).into_owned(),
-        };
+        let kept = (!self.posts_event_body()).then(|| payload.clone());
         let endpoint = &self.subscription.endpoint;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + ADDED_HEADERS);
         for (name, value) in &self.headers {
             headers.append(name.clone(), value.clone());
         }
-        sign::sign(&mut headers, endpoint.secret.as_ref(), attempt.event_id, now, &payload);
+        let secrets: Vec<_> = endpoint.signing_secrets(now).collect();
+        sign::sign(&mut headers, &secrets, attempt.event_id, now, &payload);
         let request = Request {
-            url: Arc::clone(&self.url),
+            url: Arc::clone(url),
             headers,
             body: payload,
             secrets: self.secrets.clone(),
             timeout: endpoint.timeout,
         };
-        Ok((request, text))
+        Ok((request, kept))
     }
 }
 
-async fn render(template: &Arc<Template>, body: &Bytes, turn: &Semaphore) -> Result<String, Outcome> {
+async fn render(template: &Arc<Template>, body: Bytes, turn: &Semaphore) -> Result<String, Outcome> {
     if body.len() <= PROMPT_BYTES {
-        match render_within(template, body, Effort::Prompt) {
+        match render_within(template, &body, Effort::Prompt) {
             Err(Unrendered { is_unfinished: true, .. }) => {}
             rendered => return rendered.map_err(|unrendered| unrendered.outcome),
         }
     }
     // Not on this thread, on which every other endpoint waits; and nothing but the body is held until then.
     let _turn = turn.acquire().await;
-    let (template, body) = (Arc::clone(template), body.clone());
+    let template = Arc::clone(template);
     let rendered = tokio::task::spawn_blocking(move || render_within(&template, &body, Effort::Full)).await;
     let rendered = rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
     rendered.map_err(|unrendered| unrendered.outcome)

@@ -21,18 +21,22 @@ const BODY_SIGNATURE: HeaderName = HeaderName::from_static("x-mcp-signature");
 /// times, and slices of a buffer are cloned without another one.
 const VALUES: usize = 192;
 
-/// Adds the headers of one attempt; the signatures only where there is a secret.
-pub fn sign(headers: &mut HeaderMap, secret: Option<&SigningSecret>, id: EventId, now: Millis, body: &[u8]) {
+/// Adds the headers of one attempt; the signatures only where there is a secret. While a secret is being replaced the
+/// Standard Webhooks header holds the signatures of both, the new one first; `X-MCP-Signature` has room for one.
+pub fn sign(headers: &mut HeaderMap, secrets: &[&SigningSecret], id: EventId, now: Millis, body: &[u8]) {
     let (id, seconds) = (id.to_string(), now.unix_seconds().to_string());
     let mut text = String::with_capacity(VALUES);
     let mut values = Vec::with_capacity(4);
     values.push((ID, add(&mut text, &id)));
     values.push((TIMESTAMP, add(&mut text, &seconds)));
-    if let Some(secret) = secret {
-        let signature = body_signature(secret.expose().as_bytes(), body);
+    if let Some(newest) = secrets.first() {
+        let signature = body_signature(newest.expose().as_bytes(), body);
         values.push((BODY_SIGNATURE, add(&mut text, &signature)));
-        let signature = standard_signature(secret.standard_key(), &id, &seconds, body);
-        values.push((STANDARD_SIGNATURE, add(&mut text, &signature)));
+        let signatures: Vec<String> = secrets
+            .iter()
+            .map(|secret| standard_signature(secret.standard_key(), &id, &seconds, body))
+            .collect();
+        values.push((STANDARD_SIGNATURE, add(&mut text, &signatures.join(" "))));
     }
     let text = Bytes::from(text);
     for (name, range) in values {
@@ -81,7 +85,8 @@ mod tests {
     fn signed(secret: Option<&str>, body: &[u8]) -> HeaderMap {
         let secret = secret.map(|text| SigningSecret::parse(text).unwrap());
         let mut headers = HeaderMap::new();
-        sign(&mut headers, secret.as_ref(), EventId::from_u128(5), Millis(1_614_265_330_999), body);
+        let secrets: Vec<_> = secret.iter().collect();
+        sign(&mut headers, &secrets, EventId::from_u128(5), Millis(1_614_265_330_999), body);
         headers
     }
 
@@ -117,7 +122,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         sign(
             &mut headers,
-            Some(&SigningSecret::parse(secret).unwrap()),
+            &[&SigningSecret::parse(secret).unwrap()],
             EventId::from_u128(5),
             now,
             br#"{"a":1}"#,
@@ -136,6 +141,22 @@ mod tests {
         let headers = signed(Some("0123456789abcdef"), b"{}");
         let text = headers["x-mcp-signature"].to_str().unwrap();
         assert!(text.len() == 7 + 64 && text == text.to_lowercase());
+    }
+
+    #[test]
+    fn while_a_secret_is_replaced_the_library_takes_the_new_and_the_old_one() {
+        let (new, old) = ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD");
+        let secrets = [new, old].map(|text| SigningSecret::parse(text).unwrap());
+        let mut headers = HeaderMap::new();
+        let now = crate::Clock::now(&crate::SystemClock);
+        sign(&mut headers, &[&secrets[0], &secrets[1]], EventId::from_u128(5), now, b"{}");
+        for secret in [new, old] {
+            standardwebhooks::Webhook::new(secret).unwrap().verify(b"{}", &headers).unwrap();
+        }
+        let alone = body_signature(new.as_bytes(), b"{}");
+        assert_eq!(headers["x-mcp-signature"], alone.as_str());
+        let both = headers["webhook-signature"].to_str().unwrap();
+        assert_eq!(both.split(' ').filter(|part| part.starts_with("v1,")).count(), 2, "{both}");
     }
 
     #[test]

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use webhook_model::{Millis, SubscriptionId};
 
-use crate::{due::Snapshot, tables::DUE};
+use crate::{
+    due::Snapshot,
+    tables::{DUE, Due},
+};
 
 /// What a pending delivery waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,11 +55,12 @@ impl Snapshot {
     ) -> Result<BTreeMap<Waiting, Backlog>, redb::Error> {
         let mut states: BTreeMap<Waiting, (u64, u64)> = BTreeMap::new();
         for row in self.txn.open_table(DUE)?.range::<(u128, u64)>(..)? {
+            self.go_on()?;
             let (key, value) = row?;
             let ((owner, seq), (at, ..)) = (key.value(), value.value());
             let state = if is_paused(SubscriptionId::from_u128(owner)) {
                 Waiting::Resume
-            } else if at > now.0 {
+            } else if Due::of_code(at).still_waits(now).is_some() {
                 Waiting::Retry
             } else {
                 Waiting::Turn

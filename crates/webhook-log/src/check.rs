@@ -7,9 +7,9 @@ use webhook_model::AttemptStatus;
 
 use crate::{
     due::Snapshot,
-    record::{self, AttemptRow, EventRow},
+    record::{AttemptRow, EventRow, GoneRow},
     settle,
-    tables::{ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, Head, IDS, META, OUTCOMES, RETRY_AT},
+    tables::{ATTEMPTS, CHANGES, CLOSED, DUE, Due, EVENTS, GONE, IDS, KEPT, OUTCOMES, RETRY_AT},
 };
 
 impl Snapshot {
@@ -30,6 +30,7 @@ impl Snapshot {
         let due = self.check_due(&mut faults)?;
         let mut finals = 0;
         for (looked_at, row) in self.txn.open_table(EVENTS)?.iter()?.enumerate() {
+            self.go_on()?;
             progress(looked_at as u64);
             let (seq, value) = row?;
             match EventRow::decode(value.value()) {
@@ -46,9 +47,10 @@ impl Snapshot {
         let retry_at = self.txn.open_table(RETRY_AT)?;
         let (mut due, mut timed) = (BTreeMap::new(), 0);
         for row in self.txn.open_table(DUE)?.iter()? {
+            self.go_on()?;
             let (key, value) = row?;
             let ((owner, seq), (at, number, _)) = (key.value(), value.value());
-            if at > 0 {
+            if Due::of_code(at) != Due::AtOnce {
                 timed += 1;
                 if retry_at.get((owner, at, seq))?.is_none() {
                     faults.push(format!("I1: delivery {seq} is due at {at} and has no retry_at row"));
@@ -64,7 +66,7 @@ impl Snapshot {
         Ok(due)
     }
 
-    /// I2 to I5 of one delivery. Answers how many final attempts it has.
+    /// I2 to I5 of one delivery. Answers how many rows in `outcomes` it has.
     fn check_delivery(
         &self,
         seq: u64,
@@ -105,19 +107,42 @@ impl Snapshot {
             last = Some(attempt);
         }
         let pending = due.get(&seq).copied();
-        let newest_pending = last.as_ref().is_none_or(|last| last.status == AttemptStatus::Pending);
+        let is_kept = outcomes.get((owner, KEPT, seq, 0))?.is_some();
+        finals += u64::from(is_kept);
+        let newest_pending =
+            !is_kept && last.as_ref().is_none_or(|last| last.status == AttemptStatus::Pending);
         let expected = newest_pending.then(|| (owner, count.max(1)));
         if pending != expected {
             faults.push(format!("I2: delivery {seq} has due row {pending:?}, its attempts say {expected:?}"));
         }
         let closed = match &last {
             Some(last) => self.txn.open_table(CLOSED)?.get((settle::closed_at(last), seq))?.is_some(),
-            None => false,
+            None => is_kept && self.txn.open_table(CLOSED)?.get((event.accepted_at.0, seq))?.is_some(),
         };
         if closed == pending.is_some() {
             faults.push(format!("I3: delivery {seq} is pending: {}, closed: {closed}", pending.is_some()));
         }
         Ok(finals)
+    }
+
+    /// I4 of what went before its time. Answers how many ids are remembered for it.
+    fn check_gone(&self, faults: &mut Vec<String>) -> Result<u64, redb::Error> {
+        let ids = self.txn.open_table(IDS)?;
+        let mut count = 0;
+        for row in self.txn.open_table(GONE)?.iter()? {
+            self.go_on()?;
+            let (seq, value) = row?;
+            let (seq, Ok(gone)) = (seq.value(), GoneRow::decode(value.value())) else {
+                faults.push(format!("the remembered event {} cannot be read", seq.value()));
+                continue;
+            };
+            count += 1;
+            let known = ids.get(gone.event_id.as_u128())?.map(|row| row.value());
+            if known != Some(seq) || self.event(seq)?.is_some() {
+                faults.push(format!("I4: event {seq} is gone, and its id does not say so"));
+            }
+        }
+        Ok(count)
     }
 
     /// The other way: no row without an event.
@@ -128,24 +153,19 @@ impl Snapshot {
         faults: &mut Vec<String>,
     ) -> Result<(), redb::Error> {
         let (events, attempts) = self.size()?;
+        let pending = due.len() as u64;
+        let gone = self.check_gone(faults)?;
         let mut same = |what: &str, left: u64, right: u64| {
             if left != right {
                 faults.push(format!("{what}: {left} rows where {right} should be"));
             }
         };
-        let pending = due.len() as u64;
-        same("I4: ids", self.txn.open_table(IDS)?.len()?, events);
+        same("I4: ids", self.txn.open_table(IDS)?.len()?, events + gone);
         same("I3: closed", self.txn.open_table(CLOSED)?.len()?, events.saturating_sub(pending));
         same("I5: changes", self.txn.open_table(CHANGES)?.len()?, attempts);
         same("I5: outcomes", self.txn.open_table(OUTCOMES)?.len()?, finals);
         let orphans = due.keys().filter(|seq| !matches!(self.event(**seq), Ok(Some(_)))).count();
         same("I4: due without an event", orphans as u64, 0);
         Ok(())
-    }
-
-    pub(crate) fn next_numbers(&self) -> Result<Head, redb::Error> {
-        let meta = self.txn.open_table(META)?;
-        let head = meta.get("head")?.and_then(|row| record::decode_head(row.value()).ok());
-        Ok(head.unwrap_or(Head { seq: 1, change: 1 }))
     }
 }

@@ -8,16 +8,19 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use redb::{Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, Value};
+use redb::{Database, Key, ReadableDatabase, ReadableTable, TableDefinition, Value};
 
 use crate::{
     due::Snapshot,
-    medium::{self, OpenError},
-    opening,
+    medium::{self, OpenError, Unfinished},
+    opening::{self, Loss},
     seal::SealingKey,
-    tables::{ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, FORMAT, IDS, META, OUTCOMES, RETRY_AT, SUBSCRIPTIONS},
+    tables::{
+        ATTEMPTS, CHANGES, CLOSED, DUE, EVENTS, FORMAT, GONE, IDS, META, OUTCOMES, RETRY_AT, SUBSCRIPTIONS,
+    },
 };
 
 /// Rows written in one commit of a copy.
@@ -63,44 +66,47 @@ impl Snapshot {
         if file.exists() {
             return Err(CopyError::Exists(file.to_owned()));
         }
-        let unfinished = file.with_extension("unfinished");
-        let to = medium::create(&unfinished)?;
+        // Whatever goes wrong, the disk has the room again.
+        let unfinished = Unfinished::new(file.with_extension("unfinished"));
+        let to = medium::create(unfinished.path())?;
         let mut rows = 0;
         let mut done = |step| {
             rows += step;
             progress(rows);
         };
-        copy(&self.txn, &to, META, &mut done)?;
+        copy(self, &to, META, &mut done)?;
         opening::close(&to)?;
-        copy(&self.txn, &to, SUBSCRIPTIONS, &mut done)?;
-        copy(&self.txn, &to, IDS, &mut done)?;
-        copy(&self.txn, &to, EVENTS, &mut done)?;
-        copy(&self.txn, &to, ATTEMPTS, &mut done)?;
-        copy(&self.txn, &to, DUE, &mut done)?;
-        copy(&self.txn, &to, RETRY_AT, &mut done)?;
-        copy(&self.txn, &to, CHANGES, &mut done)?;
-        copy(&self.txn, &to, OUTCOMES, &mut done)?;
-        copy(&self.txn, &to, CLOSED, &mut done)?;
+        copy(self, &to, SUBSCRIPTIONS, &mut done)?;
+        copy(self, &to, IDS, &mut done)?;
+        copy(self, &to, EVENTS, &mut done)?;
+        copy(self, &to, ATTEMPTS, &mut done)?;
+        copy(self, &to, DUE, &mut done)?;
+        copy(self, &to, RETRY_AT, &mut done)?;
+        copy(self, &to, CHANGES, &mut done)?;
+        copy(self, &to, OUTCOMES, &mut done)?;
+        copy(self, &to, CLOSED, &mut done)?;
+        copy(self, &to, GONE, &mut done)?;
         drop(to);
-        medium::take_name(&unfinished, file).map_err(|error| CopyError::Io(file.to_owned(), error))?;
+        medium::take_name(unfinished.path(), file).map_err(|error| CopyError::Io(file.to_owned(), error))?;
         Ok(rows)
     }
 }
 
 fn copy<K: Key + 'static, V: Value + 'static>(
-    from: &ReadTransaction,
+    from: &Snapshot,
     to: &Database,
     table: TableDefinition<'static, K, V>,
     done: &mut impl FnMut(u64),
 ) -> Result<(), CopyError> {
-    let from = from.open_table(table)?;
-    let mut rows = from.iter()?;
+    let rows = from.txn.open_table(table)?;
+    let mut rows = rows.iter()?;
     loop {
         let txn = to.begin_write()?;
         let mut written = 0;
         {
             let mut into = txn.open_table(table)?;
             for row in rows.by_ref() {
+                from.go_on()?;
                 let (key, value) = row?;
                 into.insert(key.value(), value.value())?;
                 written += 1;
@@ -118,45 +124,59 @@ fn copy<K: Key + 'static, V: Value + 'static>(
 }
 
 /// Puts a backup in the place of `store`, which must not be in use; answers where the store that was there is now.
-/// That one is whole without its journal, unless it was too damaged to open.
+/// That one is whole without its journal, unless it was too damaged to open. A database that was attached brings its
+/// settings before anything of the backup is sent.
 ///
 /// # Errors
-/// The backup is not sound, the store is in use, or the file system said no. Nothing has changed then.
-pub fn restore(backup: &Path, store: &Path, key: &SealingKey) -> Result<Option<PathBuf>, CopyError> {
+/// The backup is not sound or was sealed with another key, the store is in use, or the file system said no. Nothing has
+/// changed then. With `forget_secrets` the key does not matter: what it sealed waits until it is sent again.
+pub fn restore(
+    backup: &Path,
+    store: &Path,
+    key: &SealingKey,
+    forget_secrets: bool,
+) -> Result<Option<PathBuf>, CopyError> {
     let replaced = store.with_extension("replaced");
     if replaced.exists() {
         return Err(CopyError::Exists(replaced));
     }
-    if store.exists() {
+    let unfinished = Unfinished::new(store.with_extension("unfinished"));
+    let in_use =
+        || store.exists().then(|| opening::rehearse(&mut medium::File::new(store), key, Loss::default()));
+    if let Some(Err(error @ OpenError::Locked)) = in_use() {
+        return Err(error.into());
+    }
+    make_ready(backup, unfinished.path(), key, Loss { journal: false, secrets: forget_secrets })?;
+    let was_there = store.exists();
+    if was_there {
         match opening::open(&mut medium::File::new(store), key) {
             Ok(opened) => opening::close(&opened.database)?,
             Err(error @ OpenError::Locked) => return Err(error.into()),
             Err(error) => tracing::warn!(%error, "the present store is replaced as it is"),
         }
     }
-    let unfinished = store.with_extension("unfinished");
-    let made = make_ready(backup, &unfinished);
-    if made.is_err() {
-        let _ = fs::remove_file(&unfinished);
-    }
-    made?;
     let io = |error| CopyError::Io(store.to_owned(), error);
-    let was_there = store.exists();
     if was_there {
         fs::hard_link(store, &replaced).map_err(io)?;
     }
-    medium::take_name(&unfinished, store).map_err(io)?;
+    medium::take_name(unfinished.path(), store).map_err(io)?;
     Ok(was_there.then_some(replaced))
 }
 
 /// A copy of the backup that was examined and has an identity of its own.
-fn make_ready(backup: &Path, unfinished: &Path) -> Result<(), CopyError> {
+fn make_ready(backup: &Path, unfinished: &Path, key: &SealingKey, loss: Loss) -> Result<(), CopyError> {
     let io = |error| CopyError::Io(backup.to_owned(), error);
     let mut from = fs::File::open(backup).map_err(io)?;
     std::io::copy(&mut from, &mut medium::private(unfinished).map_err(io)?).map_err(io)?;
     let database = medium::open(unfinished)?;
     examine(&database, backup)?;
-    renew(&database)
+    {
+        let txn = database.begin_write()?;
+        opening::check_key(&txn, key, loss)?;
+        txn.commit()?;
+    }
+    opening::renew(&database, false)?;
+    Ok(opening::close(&database)?)
 }
 
 fn examine(database: &Database, backup: &Path) -> Result<(), CopyError> {
@@ -167,15 +187,11 @@ fn examine(database: &Database, backup: &Path) -> Result<(), CopyError> {
         Some(_) => return Err(unsound("its format is unknown".to_owned())),
         None => return Err(unsound("it has no facts about itself".to_owned())),
     }
-    let txn = database.begin_read()?;
-    let faults = Snapshot::new(txn, "".into()).check()?;
-    faults.into_iter().next().map_or(Ok(()), |fault| Err(unsound(fault)))
-}
-
-/// Another log from now on, which has no journal.
-fn renew(database: &Database) -> Result<(), CopyError> {
     let txn = database.begin_write()?;
-    txn.open_table(META)?.insert("log_id", opening::new_log_id().as_bytes())?;
+    // Formats before 3 had no such table.
+    txn.open_table(GONE)?;
     txn.commit()?;
-    Ok(opening::close(database)?)
+    let txn = database.begin_read()?;
+    let faults = Snapshot::new(txn, "".into(), Arc::default(), Arc::default()).check()?;
+    faults.into_iter().next().map_or(Ok(()), |fault| Err(unsound(fault)))
 }

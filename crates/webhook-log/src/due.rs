@@ -1,6 +1,12 @@
 //! What is due: read by the dispatcher, in pages, so that memory does not grow with the backlog.
 
-use std::cell::OnceCell;
+use std::{
+    cell::OnceCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+};
 
 use bytes::Bytes;
 use redb::{Key, ReadOnlyTable, ReadTransaction, ReadableTableMetadata, TableDefinition, Value};
@@ -8,13 +14,15 @@ use webhook_model::{Attempt, EventId, Millis, SubscriptionId, Trigger};
 
 use crate::{
     record::{AttemptRow, EventRow},
-    tables::{ASKED_FOR, ATTEMPTS, BEFORE_ALL, DUE, EVENTS, RETRY_AT},
+    tables::{ATTEMPTS, DUE, Due, EVENTS, RETRY_AT},
 };
 
 /// The log as it was at one commit. Short-lived: as long as it lives, freed pages cannot be used again.
 pub struct Snapshot {
     pub(crate) txn: ReadTransaction,
-    pub(crate) log_id: std::sync::Arc<str>,
+    pub(crate) log_id: Arc<str>,
+    pub(crate) told_change: Arc<AtomicU64>,
+    is_closing: Arc<AtomicBool>,
     opened: Opened,
 }
 
@@ -51,20 +59,31 @@ pub struct DueRow {
 pub struct LaneHead {
     /// The delivery.
     pub seq: u64,
-    /// When it is due; [`Millis`] 0 = at once.
-    pub due_at: Millis,
+    /// When it is due.
+    pub due: Due,
 }
 
 impl LaneHead {
     /// Somebody waits for it: a test, or a redelivery of this one event.
     pub fn is_asked_for(&self) -> bool {
-        (BEFORE_ALL..=ASKED_FOR).contains(&self.due_at)
+        matches!(self.due, Due::Test | Due::AskedFor)
     }
 }
 
 impl Snapshot {
-    pub(crate) fn new(txn: ReadTransaction, log_id: std::sync::Arc<str>) -> Self {
-        Self { txn, log_id, opened: Opened::default() }
+    pub(crate) fn new(
+        txn: ReadTransaction,
+        log_id: Arc<str>,
+        told_change: Arc<AtomicU64>,
+        is_closing: Arc<AtomicBool>,
+    ) -> Self {
+        Self { txn, log_id, told_change, is_closing, opened: Opened::default() }
+    }
+
+    /// Breaks off what reads at length once the log is being closed: the close waits for every reader.
+    pub(crate) fn go_on(&self) -> Result<(), redb::Error> {
+        let interrupted = || redb::Error::Io(std::io::ErrorKind::Interrupted.into());
+        if self.is_closing.load(Relaxed) { Err(interrupted()) } else { Ok(()) }
     }
 
     fn table<'s, K: Key + 'static, V: Value + 'static>(
@@ -114,7 +133,7 @@ impl Snapshot {
         let due = self.table(&self.opened.due, DUE)?;
         let owner = lane.as_u128();
         let first = due.range((owner, 0)..=(owner, u64::MAX))?.next().transpose()?;
-        Ok(first.map(|(key, value)| LaneHead { seq: key.value().1, due_at: Millis(value.value().0) }))
+        Ok(first.map(|(key, value)| LaneHead { seq: key.value().1, due: Due::of_code(value.value().0) }))
     }
 
     /// Deliveries that wait for their first attempt, in order of acceptance, from behind `after`; at most `limit` of
@@ -138,7 +157,7 @@ impl Snapshot {
             }
             let (key, value) = row?;
             let (seq, (at, number, trigger)) = (key.value().1, value.value());
-            if at == 0 {
+            if Due::of_code(at) == Due::AtOnce {
                 rows.push(self.load(lane, seq, number, trigger)?);
             }
             looked = seq;
@@ -158,6 +177,16 @@ impl Snapshot {
         limit: usize,
         busy: impl Fn(u64) -> bool,
     ) -> Result<(Vec<DueRow>, Option<Millis>), redb::Error> {
+        self.up_to(lane, Due::At(now), limit, busy)
+    }
+
+    fn up_to(
+        &self,
+        lane: SubscriptionId,
+        last: Due,
+        limit: usize,
+        busy: impl Fn(u64) -> bool,
+    ) -> Result<(Vec<DueRow>, Option<Millis>), redb::Error> {
         let retry_at = self.table(&self.opened.retry_at, RETRY_AT)?;
         let owner = lane.as_u128();
         let mut rows = Vec::new();
@@ -166,7 +195,7 @@ impl Snapshot {
             if busy(seq) {
                 continue;
             }
-            if at > now.0 || rows.len() == limit {
+            if Due::of_code(at) > last || rows.len() == limit {
                 return Ok((rows, Some(Millis(at))));
             }
             rows.extend(self.one(lane, seq)?);
@@ -184,7 +213,7 @@ impl Snapshot {
         limit: usize,
         busy: impl Fn(u64) -> bool,
     ) -> Result<Vec<DueRow>, redb::Error> {
-        Ok(self.timed(lane, BEFORE_ALL, limit, busy)?.0)
+        Ok(self.up_to(lane, Due::Test, limit, busy)?.0)
     }
 
     /// Redeliveries of single events, which somebody waits for, and test events.
@@ -197,7 +226,7 @@ impl Snapshot {
         limit: usize,
         busy: impl Fn(u64) -> bool,
     ) -> Result<Vec<DueRow>, redb::Error> {
-        Ok(self.timed(lane, ASKED_FOR, limit, busy)?.0)
+        Ok(self.up_to(lane, Due::AskedFor, limit, busy)?.0)
     }
 
     /// The pending attempt of one delivery.

@@ -10,6 +10,9 @@
 //!   nor bytes that somebody put into an event can be taken for one that follows.
 //! * It begins on a block of its own: a write that the power cuts short damages no record that was acknowledged.
 //! * The file has its full size from the start, so that an append changes no metadata, which a sync would write too.
+//! * Its first two blocks are titles, each with the file's size and the number of one sync. The title of the next sync
+//!   is written before it and in the place of the older one, so that the store always finds its own: a journal that was
+//!   cut, or is of another state of the store, is known before anything is read from it.
 
 use std::io;
 
@@ -24,6 +27,12 @@ const HEADER: usize = 4 + 4 + 16;
 const LARGEST: usize = 4 << 20;
 /// A commit ends here: more would only cost memory, and make the first of its callers wait.
 const ENOUGH: usize = 1 << 20;
+/// A title begins with this.
+const MAGIC: [u8; 8] = *b"mcpwjrn3";
+/// Magic, size, epoch, and the hash of them.
+const TITLE: usize = 8 + 8 + 16 + 16;
+/// Two blocks of titles stand before the records.
+const TITLES: u64 = 2 * BLOCK as u64;
 /// Memory that is kept for the next record.
 const KEPT: usize = 256 << 10;
 
@@ -99,54 +108,129 @@ pub(crate) struct Journal {
     file: Box<dyn StorageBackend>,
     size: u64,
     epoch: Epoch,
+    /// Which of the two titles names `epoch`.
+    title: u64,
+    /// Where the records begin.
+    first: u64,
     /// Where the next record goes, and its number behind the sync.
     at: u64,
     number: u32,
     spare: Vec<u8>,
 }
 
+/// What a journal is to a store that was not closed.
+pub(crate) enum Found {
+    /// All of it.
+    Whole(Journal),
+    /// Its beginning.
+    Cut(Journal),
+    /// None of its own.
+    Foreign(&'static str),
+}
+
 impl Journal {
-    /// Opens it, and makes it with `size` bytes where it is missing or was never finished; answers whether it had to.
+    /// Looks for the records that follow the sync that `epoch` names, and changes nothing. Journals of format 2 had no
+    /// titles and at least `untitled` bytes.
     ///
     /// # Errors
     /// The disk said no.
-    pub fn open(file: Box<dyn StorageBackend>, size: u64) -> io::Result<(Self, bool)> {
-        let is_new = file.len()? < size;
-        if is_new {
+    pub fn find(file: Box<dyn StorageBackend>, epoch: Epoch, untitled: Option<u64>) -> io::Result<Found> {
+        let length = file.len()?;
+        if length == 0 {
+            return Ok(Found::Foreign("it is empty"));
+        }
+        let titles = [read_title(&*file, 0)?, read_title(&*file, 1)?];
+        let own = titles.iter().position(|title| title.is_some_and(|(_, found)| found == epoch));
+        let (size, title, first) = match (own, untitled) {
+            (Some(own), _) => (titles[own].map_or(0, |(size, _)| size), own as u64, TITLES),
+            (None, Some(least)) if titles == [None, None] => (least, 0, 0),
+            (None, _) if titles == [None, None] => {
+                return Ok(Found::Foreign("it is cut short, or its beginning is damaged"));
+            }
+            (None, _) => {
+                return Ok(Found::Foreign("it belongs to another state of this store, or to another store"));
+            }
+        };
+        let journal =
+            Self { file, size: length, epoch, title, first, at: first, number: 0, spare: Vec::new() };
+        Ok(if length < size { Found::Cut(journal) } else { Found::Whole(journal) })
+    }
+
+    /// Makes a journal of at least `size` bytes of whatever is there. The store must not need what it held.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn make(file: Box<dyn StorageBackend>, size: u64) -> io::Result<Self> {
+        let length = file.len()?;
+        if length < size {
             // Written, not only set: what is allocated at an append would be metadata to sync.
             let zeros = vec![0; KEPT];
             file.set_len(size)?;
-            for at in (0..size).step_by(KEPT) {
+            for at in (length..size).step_by(KEPT) {
                 file.write(at, &zeros[..KEPT.min((size - at) as usize)])?;
             }
             file.sync_data()?;
         }
-        Ok((Self { file, size, epoch: Epoch::default(), at: 0, number: 0, spare: Vec::new() }, is_new))
+        let size = length.max(size);
+        Ok(Self {
+            file,
+            size,
+            epoch: Epoch::default(),
+            title: 0,
+            first: TITLES,
+            at: TITLES,
+            number: 0,
+            spare: Vec::new(),
+        })
     }
 
-    /// The next record behind the sync of the store that `epoch` names; `None` where the unbroken row ends.
+    /// Says which sync comes next, on disk, while what belongs to the present one stays.
     ///
     /// # Errors
     /// The disk said no.
-    pub fn next(&mut self, epoch: &Epoch) -> io::Result<Option<Vec<u8>>> {
-        if self.at + HEADER as u64 > self.size {
-            return Ok(None);
-        }
-        let mut header = [0; HEADER];
-        self.file.read(self.at, &mut header)?;
-        let (length, number) = (u32::from_le_bytes(part(&header, 0)), u32::from_le_bytes(part(&header, 4)));
-        let end = self.at + HEADER as u64 + u64::from(length);
-        if number != self.number || end > self.size {
-            return Ok(None);
-        }
-        let mut content = vec![0; length as usize];
-        self.file.read(self.at + HEADER as u64, &mut content)?;
-        if header[8..] != hash(epoch, &header[..8], &content) {
-            return Ok(None);
-        }
+    pub fn announce(&mut self, epoch: &Epoch) -> io::Result<()> {
+        let mut bytes = vec![0; BLOCK];
+        bytes[..8].copy_from_slice(&MAGIC);
+        bytes[8..16].copy_from_slice(&self.size.to_le_bytes());
+        bytes[16..32].copy_from_slice(epoch);
+        let hash = hash(epoch, &bytes[..TITLE - 16], &[]);
+        bytes[TITLE - 16..TITLE].copy_from_slice(&hash);
+        self.file.write((1 - self.title) * BLOCK as u64, &bytes)?;
+        self.file.sync_data()
+    }
+
+    /// The store was synced and says `epoch`, which was announced: what the journal has is in the store.
+    pub fn restart(&mut self, epoch: Epoch) {
+        (self.epoch, self.title) = (epoch, 1 - self.title);
+        (self.at, self.number) = (self.first, 0);
+    }
+
+    /// The next record behind the sync of the store; `None` where the unbroken row ends.
+    ///
+    /// # Errors
+    /// The disk said no.
+    pub fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let Some((content, end)) = self.record(self.at, self.number)? else { return Ok(None) };
         self.at = end.next_multiple_of(BLOCK as u64);
         self.number += 1;
         Ok(Some(content))
+    }
+
+    /// The record with this number, where it is at this place, and its end.
+    fn record(&self, at: u64, number: u32) -> io::Result<Option<(Vec<u8>, u64)>> {
+        if at + HEADER as u64 > self.size {
+            return Ok(None);
+        }
+        let mut header = [0; HEADER];
+        self.file.read(at, &mut header)?;
+        let (length, found) = (u32::from_le_bytes(part(&header, 0)), u32::from_le_bytes(part(&header, 4)));
+        let end = at + HEADER as u64 + u64::from(length);
+        if found != number || end > self.size {
+            return Ok(None);
+        }
+        let mut content = vec![0; length as usize];
+        self.file.read(at + HEADER as u64, &mut content)?;
+        Ok((header[8..] == hash(&self.epoch, &header[..8], &content)).then_some((content, end)))
     }
 
     /// Whether records follow behind the end of the unbroken row. None can, unless the disk lost what it had synced: a
@@ -154,21 +238,17 @@ impl Journal {
     ///
     /// # Errors
     /// The disk said no.
-    pub fn is_torn_apart(&mut self, epoch: &Epoch) -> io::Result<bool> {
-        let (end, number) = (self.at, self.number);
+    pub fn is_torn_apart(&self) -> io::Result<bool> {
         let mut header = [0; HEADER];
-        for at in (end..self.size).step_by(BLOCK) {
+        let blocks = (self.at..self.size).step_by(BLOCK).take_while(|at| at + HEADER as u64 <= self.size);
+        for at in blocks {
             self.file.read(at, &mut header)?;
             let found = u32::from_le_bytes(part(&header, 4));
-            if found <= number || u64::from(found) > self.size / BLOCK as u64 {
-                continue;
-            }
-            (self.at, self.number) = (at, found);
-            if self.next(epoch)?.is_some() {
+            let is_later = found > self.number && u64::from(found) <= self.size / BLOCK as u64;
+            if is_later && self.record(at, found)?.is_some() {
                 return Ok(true);
             }
         }
-        (self.at, self.number) = (end, number);
         Ok(false)
     }
 
@@ -204,11 +284,19 @@ impl Journal {
         self.spare = bytes;
         Ok(true)
     }
+}
 
-    /// The store was synced and says `epoch`: what the journal has is in the store.
-    pub fn restart(&mut self, epoch: Epoch) {
-        (self.epoch, self.at, self.number) = (epoch, 0, 0);
+/// Size and epoch that a title tells; none where it is none.
+fn read_title(file: &dyn StorageBackend, number: u64) -> io::Result<Option<(u64, Epoch)>> {
+    let at = number * BLOCK as u64;
+    if file.len()? < at + TITLE as u64 {
+        return Ok(None);
     }
+    let mut bytes = [0; TITLE];
+    file.read(at, &mut bytes)?;
+    let epoch: Epoch = part(&bytes, 16);
+    let is_one = bytes[..8] == MAGIC && bytes[TITLE - 16..] == hash(&epoch, &bytes[..TITLE - 16], &[]);
+    Ok(is_one.then(|| (u64::from_le_bytes(part(&bytes, 8)), epoch)))
 }
 
 fn hash(epoch: &Epoch, header: &[u8], content: &[u8]) -> [u8; 16] {

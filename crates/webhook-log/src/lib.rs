@@ -13,11 +13,12 @@
 //! * I1 a `due` row with a time of its own has exactly one `retry_at` row, and no other row has one.
 //! * I2 attempts are numbered 1..n without gaps; the newest is pending exactly if the delivery is due.
 //! * I3 a `closed` row exists exactly if the delivery is not due.
-//! * I4 every row belongs to an event, and every event has its id in `ids`.
+//! * I4 every row belongs to an event, and every event has its id in `ids`; ids without an event are in `gone`.
 //! * I5 each attempt is in `changes` at most once, at its newest state, and in `outcomes` exactly if it is final.
 
 mod accept;
 mod backlog;
+mod calendar;
 mod check;
 mod copy;
 mod due;
@@ -28,9 +29,11 @@ pub mod medium;
 mod meta;
 mod noted;
 mod opening;
+mod overlay;
 mod purge;
 mod query;
 mod record;
+mod recover;
 mod redeliver;
 mod seal;
 mod settle;
@@ -40,17 +43,20 @@ mod tables;
 mod tests;
 mod writer;
 
-pub use accept::{Acceptance, Rejection, Submission};
+pub use accept::{Acceptance, Accepted, Rejection, Submission};
 pub use backlog::{Backlog, Waiting};
 pub use copy::{CopyError, restore};
 pub use due::{DueRow, LaneHead, Snapshot};
 pub use histogram::{Distribution, Histogram};
 pub use log::{Health, Log, Pending, Unavailable};
-pub use meta::{Attachment, Database, Fenced};
-pub use query::{ChangesPage, CursorFault, ListPage, ListQuery};
+pub use meta::{Attached, Attachment, Database, Fenced, Hold, WakeSecret, Witness};
+pub use purge::Keep;
+pub use query::{AttemptsPage, ChangesPage, CursorFault, ListPage, ListQuery};
+pub use recover::{Left, Look, Plan, plan, recover};
 /// What the store itself says when it fails.
 pub use redb::Error as StoreError;
-pub use redeliver::{Redelivery, TestEvent};
+pub use redeliver::{Again, Redelivered, Redelivery, TestEvent};
 pub use seal::SealingKey;
 pub use settle::Settlement;
 pub use subscriptions::SubscriptionSet;
+pub use tables::Due;

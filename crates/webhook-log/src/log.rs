@@ -4,22 +4,24 @@ use std::{
     collections::HashSet,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        Arc, Mutex, PoisonError, RwLock, TryLockError,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
         mpsc,
     },
     thread::JoinHandle,
+    time::Instant,
 };
 
 use redb::{Database, ReadableDatabase};
 use tokio::sync::{Notify, oneshot, watch};
-use webhook_model::SubscriptionId;
+use webhook_model::{Millis, SubscriptionId};
 
 use crate::{
+    calendar::Calendar,
     due::Snapshot,
     histogram::{Distribution, Histogram},
     medium::{Medium, OpenError},
-    meta::Attachment,
+    meta::{Attachment, Cursor, Hold},
     seal::SealingKey,
     subscriptions::SubscriptionSet,
     tables::Tx,
@@ -102,8 +104,23 @@ pub(crate) struct Shared {
     pub feed: watch::Sender<u64>,
     /// The newest change that is known to be in Odoo.
     pub pulled: AtomicU64,
+    /// The newest change that somebody was told of, or could have been before the start.
+    pub told_change: Arc<AtomicU64>,
+    /// The count at the start, until the database that is attached has introduced itself again.
+    pub unconfirmed: Mutex<Option<u64>>,
+    pub hold: watch::Sender<Hold>,
+    /// How often the store was opened.
+    pub openings: AtomicU64,
+    pub calendar: Mutex<Option<Calendar>>,
+    /// When the newest event happened.
+    pub newest: AtomicU64,
+    /// When the oldest delivery was closed that is kept only because it was not pulled; 0: there is none.
+    pub overdue: AtomicU64,
     pub health: watch::Sender<Health>,
+    /// Whoever reads at length ends.
+    pub is_closing: Arc<AtomicBool>,
     pub commits: CommitTimes,
+    pub started: Instant,
 }
 
 /// The part of the log that is small and always in memory.
@@ -112,13 +129,24 @@ pub(crate) struct Memory {
     pub log_id: Arc<str>,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
+    /// Nothing is sent until the database has sent its subscriptions.
+    pub awaits_sync: bool,
     pub bytes: u64,
+    /// Ids of events that happened before this may be forgotten.
+    pub forgotten_to: Millis,
 }
 
 impl Memory {
     /// Of a log that is not there yet.
     pub fn nothing() -> Self {
-        Self { log_id: "".into(), set: SubscriptionSet::default(), attachment: None, bytes: 0 }
+        Self {
+            log_id: "".into(),
+            set: SubscriptionSet::default(),
+            attachment: None,
+            awaits_sync: false,
+            bytes: 0,
+            forgotten_to: Millis(0),
+        }
     }
 }
 
@@ -141,15 +169,17 @@ impl Log {
     ///
     /// # Errors
     /// The store does not open, or is of a newer version. See [`OpenError`].
-    pub fn open(medium: impl Medium, key: SealingKey) -> Result<Self, OpenError> {
+    pub fn open(medium: impl Medium + 'static, key: SealingKey) -> Result<Self, OpenError> {
         let (inbox, messages) = mpsc::channel();
         let (shared, writer) = Writer::start(medium, key, messages)?;
         let thread = std::thread::Builder::new().name("log-writer".into()).spawn(move || writer.run())?;
         Ok(Self { shared, inbox, writer: Arc::new(Mutex::new(Some(thread))) })
     }
 
-    /// Ends the writer after what was handed in before, and closes the store. Calls after that are unavailable.
+    /// Ends the writer after what was handed in before, and closes the store. Calls after that are unavailable. Whoever
+    /// reads at length (`verify`, `backup`) is broken off.
     pub fn close(&self) {
+        self.shared.is_closing.store(true, Relaxed);
         let _ = self.inbox.send(Message::Close);
         let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
@@ -185,29 +215,54 @@ impl Log {
         let _ = self.inbox.send(Message::Hurry);
     }
 
-    /// Looks at the log as it is now. Blocks for as long as the look takes; do not hold it over an await.
+    /// Looks at the log as it is now. Blocks for as long as the look takes; do not hold it over an await. While the log
+    /// is being compacted or opened again nobody looks at it.
     ///
     /// # Errors
-    /// The store failed.
+    /// The store failed. It is opened again then.
     pub fn read<T>(&self, look: impl FnOnce(&Snapshot) -> Result<T, redb::Error>) -> Result<T, Unavailable> {
         let log_id = self.log_id();
-        let guard = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
+        let guard = match self.shared.database.try_read() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(Unavailable),
+        };
         let database = guard.as_ref().ok_or(Unavailable)?;
+        let opening = self.shared.openings.load(Relaxed);
         // redb can panic on a damaged page; that must not take a reader's thread with it.
         let looked = catch_unwind(AssertUnwindSafe(|| {
             let txn = database.begin_read()?;
-            look(&Snapshot::new(txn, log_id))
+            let shared = &self.shared;
+            look(&Snapshot::new(txn, log_id, Arc::clone(&shared.told_change), Arc::clone(&shared.is_closing)))
         }));
         match looked {
             Ok(Ok(value)) => Ok(value),
+            Ok(Err(_)) if self.shared.is_closing.load(Relaxed) => Err(Unavailable),
             Ok(Err(error)) => {
                 tracing::error!(%error, "reading the delivery log failed");
+                if matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo) {
+                    self.failed(opening, error.to_string());
+                }
                 Err(Unavailable)
             }
             Err(_) => {
                 tracing::error!("reading the delivery log panicked; run `mcp-webhookd verify`");
                 Err(Unavailable)
             }
+        }
+    }
+
+    /// The disk failed, and redb takes nothing more behind that: the store is opened again. Everybody knows at once.
+    fn failed(&self, opening: u64, reason: String) {
+        if self.shared.openings.load(Relaxed) == opening {
+            self.shared.health.send_if_modified(|health| {
+                let is_new = health.works();
+                if is_new {
+                    *health = Health::Unavailable { reason: reason.clone() };
+                }
+                is_new
+            });
+            let _ = self.inbox.send(Message::Failed { opening, reason });
         }
     }
 
@@ -233,8 +288,27 @@ impl Log {
 
     /// Whoever pulls the feed has everything up to `cursor`, which must be one that a page of the feed gave.
     pub fn pulled_up_to(&self, cursor: &str) {
-        let change = cursor.rsplit(':').next().and_then(|change| change.parse().ok());
-        self.shared.pulled.fetch_max(change.unwrap_or(0), Relaxed);
+        let change = Cursor::parse(cursor).map_or(0, |cursor| cursor.change);
+        self.shared.pulled.fetch_max(change, Relaxed);
+    }
+
+    /// The place in the feed where nothing has happened yet.
+    pub fn cursor(&self) -> String {
+        let change = *self.shared.feed.borrow();
+        self.shared.told_change.fetch_max(change, Relaxed);
+        Cursor { log_id: &self.log_id(), change }.to_string()
+    }
+
+    /// The time by which retention counts; see [`crate::calendar`]. `clock`: the time by our own clock.
+    pub fn calendar(&self, clock: Millis) -> Millis {
+        let newest = Millis(self.shared.newest.load(Relaxed));
+        let uptime = self.shared.started.elapsed();
+        let mut calendar = self.shared.calendar.lock().unwrap_or_else(PoisonError::into_inner);
+        calendar.get_or_insert_with(|| Calendar::new(clock, newest, uptime)).now(clock, newest, uptime)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     pub(crate) fn pulled(&self) -> u64 {
@@ -257,8 +331,8 @@ impl Log {
         });
     }
 
-    /// Gives the pages that are free back to the file system. Everything else waits until it is done.
-    /// Answers whether the file became smaller.
+    /// Gives the pages that are free back to the file system. What writes waits until it is done, what reads is turned
+    /// away. Answers whether the file became smaller; unavailable while somebody reads at length (`verify`, `backup`).
     pub fn compact(&self) -> Pending<bool> {
         let (answer, pending) = oneshot::channel();
         let _ = self.inbox.send(Message::Compact(answer));

@@ -12,7 +12,7 @@ use redb::{Database, DatabaseError, StorageBackend, StorageError, backends::File
 const CACHE_BYTES: usize = 8 << 20;
 
 /// Something that can open the database and its journal, again after trouble.
-pub trait Medium: Send + 'static {
+pub trait Medium: Send {
     /// Size of the journal in bytes. With a larger one the store is synced less often, and a start after a crash takes
     /// longer: this one less than half a second.
     const JOURNAL: u64 = 16 << 20;
@@ -23,11 +23,27 @@ pub trait Medium: Send + 'static {
     /// See [`OpenError`].
     fn open(&mut self) -> Result<Database, OpenError>;
 
-    /// Opens the journal that belongs to it, which is empty where there is none.
+    /// The database's bytes, to be looked at; none where there is none.
     ///
     /// # Errors
     /// See [`OpenError`].
-    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError>;
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError>;
+
+    /// The journal that belongs to it, as it is; none where there is none.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn journal(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError>;
+
+    /// The same; where there is none, an empty one.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    fn make_journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError>;
+
+    /// A sync failed: what is read from now on must come from the disk itself. The system's cache may hold pages that
+    /// it will never write.
+    fn distrust(&mut self) {}
 }
 
 /// Why the store did not open.
@@ -38,14 +54,27 @@ pub enum OpenError {
     Locked,
     /// The file is not a store, or is damaged.
     #[error(
-        "the store is damaged or is not a store of mcp-webhookd ({0}); restore a backup, or move the file away to begin anew"
+        "the store is damaged or is not a store of mcp-webhookd ({0}); restore a backup, or begin anew with \
+         `mcp-webhookd recover`, which says first what would be lost"
     )]
     Damaged(String),
+    /// The journal is there, the store is not.
+    #[error(
+        "the store is missing, but its journal, the file beside it whose name ends in -journal, is there; put the store \
+         back, or restore a backup; to begin anew run `mcp-webhookd recover`"
+    )]
+    StoreMissing,
+    /// What is sealed in the store does not open.
+    #[error(
+        "the store was sealed with another key than the present one; put the key back that belongs to it; if it is lost, \
+         `mcp-webhookd recover --forget-secrets` goes on without the secrets, which Odoo then sends again"
+    )]
+    WrongKey,
     /// What was committed since the store's last sync cannot be read.
     #[error(
-        "the store was not closed, and its journal, the file beside it whose name ends in -journal, cannot be read: {0}; put \
-         that file back, or restore a backup; to go on without the newest events, copy the store elsewhere and restore \
-         the copy"
+        "the store was not closed, and its journal, the file beside it whose name ends in -journal, cannot be used: {0}; put \
+         that file back, or restore a backup; to go on with what can be read run `mcp-webhookd recover`, which says first \
+         what would be lost"
     )]
     JournalLost(String),
     /// Written by a newer version.
@@ -68,15 +97,24 @@ pub enum OpenError {
 
 impl From<redb::Error> for OpenError {
     fn from(error: redb::Error) -> Self {
-        Self::Store(Box::new(error))
+        match error {
+            redb::Error::Corrupted(text) => Self::Damaged(text),
+            redb::Error::Io(error) if is_cut_or_nonsense(&error) => Self::Damaged(error.to_string()),
+            error => Self::Store(Box::new(error)),
+        }
     }
+}
+
+/// The disk is well, and what is on it is not.
+fn is_cut_or_nonsense(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 impl From<DatabaseError> for OpenError {
     fn from(error: DatabaseError) -> Self {
         match error {
             DatabaseError::DatabaseAlreadyOpen => Self::Locked,
-            DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
+            DatabaseError::Storage(StorageError::Io(error)) if is_cut_or_nonsense(&error) => {
                 Self::Damaged(error.to_string())
             }
             DatabaseError::Storage(StorageError::Io(error)) => Self::Io(error),
@@ -120,7 +158,19 @@ impl Medium for File {
         open(&self.path)
     }
 
-    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        let found = as_it_is(&self.path)?;
+        match found.as_ref().map(|file| file.len()).transpose()? {
+            Some(0) => Err(OpenError::Damaged("the file is empty".to_owned())),
+            _ => Ok(found),
+        }
+    }
+
+    fn journal(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        as_it_is(&journal(&self.path))
+    }
+
+    fn make_journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
         let path = journal(&self.path);
         let is_new = !path.exists();
         let mut options = fs::OpenOptions::new();
@@ -130,6 +180,58 @@ impl Medium for File {
             sync_folder(&path)?;
         }
         Ok(Box::new(FileBackend::new(file)?))
+    }
+
+    /// Pages that the system holds for clean are dropped, so that the next read goes to the disk.
+    fn distrust(&mut self) {
+        for path in [&self.path, &journal(&self.path)] {
+            if let Ok(file) = fs::File::open(path) {
+                let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
+            }
+        }
+    }
+}
+
+/// A file to be looked at. On a disk that cannot be written it is not locked.
+fn as_it_is(path: &Path) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+    match fs::OpenOptions::new().read(true).write(true).open(path) {
+        Ok(file) => Ok(Some(Box::new(FileBackend::new(file)?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+            ) =>
+        {
+            Ok(Some(Box::new(ReadOnly(FileBackend::new(fs::File::open(path)?)?))))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A file without locks, which need the right to write.
+#[derive(Debug)]
+struct ReadOnly(FileBackend);
+
+impl StorageBackend for ReadOnly {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::ReadOnlyFilesystem.into())
     }
 }
 
@@ -153,6 +255,26 @@ pub(crate) fn create(unfinished: &Path) -> Result<Database, OpenError> {
     Ok(database)
 }
 
+/// A file that goes away again, unless it was finished and has another name by then.
+#[derive(Debug)]
+pub(crate) struct Unfinished(PathBuf);
+
+impl Unfinished {
+    pub fn new(path: PathBuf) -> Self {
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
 /// A finished file gets its name, and that is on disk.
 pub(crate) fn take_name(unfinished: &Path, path: &Path) -> io::Result<()> {
     fs::File::open(unfinished)?.sync_all()?;
@@ -166,7 +288,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     fs::File::open(folder)?.sync_all()
 }
 
-fn builder() -> redb::Builder {
+pub(crate) fn builder() -> redb::Builder {
     let mut builder = Database::builder();
     builder.set_cache_size(CACHE_BYTES);
     builder

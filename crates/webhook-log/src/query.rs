@@ -1,15 +1,15 @@
 //! What others may read of the log: one delivery, lists, and the feed of changes.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{cmp::Reverse, collections::BinaryHeap, sync::atomic::Ordering::Relaxed};
 
 use redb::ReadableTableMetadata;
-use webhook_model::{Attempt, AttemptStatus, EventId, Millis, SubscriptionId};
+use webhook_model::{Attempt, AttemptStatus, EventId, SubscriptionId};
 
 use crate::{
     due::Snapshot,
+    meta::Cursor,
     record::{AttemptRow, EventRow},
-    redeliver,
-    tables::{ATTEMPTS, CHANGES, DUE, EVENTS, IDS, OUTCOMES},
+    tables::{ATTEMPTS, CHANGES, DUE, EVENTS, IDS, KEPT, OUTCOMES},
 };
 
 /// Which attempts to list.
@@ -23,6 +23,13 @@ pub struct ListQuery {
     pub after: Option<(u64, u32)>,
     /// At most so many.
     pub limit: usize,
+}
+
+/// Where the attempts of a delivery go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AttemptsPage {
+    /// The number of the last attempt handed out, if there are more.
+    pub next: Option<u32>,
 }
 
 /// Where a list goes on.
@@ -58,22 +65,88 @@ impl Snapshot {
     /// # Errors
     /// The store failed.
     pub fn attempts(&self, event_id: EventId) -> Result<Option<Vec<Attempt>>, redb::Error> {
+        let mut all = Vec::new();
+        let found = self.attempts_after(event_id, 0, |attempt| {
+            all.push(attempt.clone());
+            true
+        })?;
+        Ok(found.map(|_| all))
+    }
+
+    /// The attempts of one delivery behind number `after`. `take` as in [`Snapshot::changes`].
+    ///
+    /// # Errors
+    /// The store failed.
+    pub fn attempts_after(
+        &self,
+        event_id: EventId,
+        after: u32,
+        mut take: impl FnMut(&Attempt) -> bool,
+    ) -> Result<Option<AttemptsPage>, redb::Error> {
         let Some(seq) = self.txn.open_table(IDS)?.get(event_id.as_u128())?.map(|row| row.value()) else {
             return Ok(None);
         };
         let Some(event) = self.event(seq)? else { return Ok(None) };
         let attempts = self.txn.open_table(ATTEMPTS)?;
-        let mut found = Vec::new();
-        for row in attempts.range((seq, 0)..=(seq, u32::MAX))? {
+        let (mut last, mut is_first) = (after, after == 0);
+        for row in attempts.range((seq, after.saturating_add(1))..=(seq, u32::MAX))? {
             let (key, value) = row?;
-            found.extend(
-                AttemptRow::decode(value.value()).and_then(|row| row.into_attempt(&event, key.value().1)),
-            );
+            let number = key.value().1;
+            let attempt = AttemptRow::decode(value.value()).and_then(|row| row.into_attempt(&event, number));
+            // One that cannot be read is left out.
+            if attempt.is_ok_and(|attempt| {
+                is_first = false;
+                !take(&attempt)
+            }) {
+                return Ok(Some(AttemptsPage { next: Some(last) }));
+            }
+            last = number;
         }
-        if found.is_empty() {
-            found.push(event.first_attempt());
+        if is_first && !self.is_kept(&event, seq)? {
+            take(&event.first_attempt());
         }
-        Ok(Some(found))
+        Ok(Some(AttemptsPage { next: None }))
+    }
+
+    fn is_kept(&self, event: &EventRow, seq: u64) -> Result<bool, redb::Error> {
+        let key = (event.subscription_id.as_u128(), KEPT, seq, 0);
+        Ok(self.txn.open_table(OUTCOMES)?.get(key)?.is_some())
+    }
+
+    /// The events of a subscription that are sent nowhere, behind `after` ("" = from the beginning), in order of
+    /// acceptance, each as its default body. `take` as in [`Snapshot::changes`].
+    ///
+    /// # Errors
+    /// The store failed; inside, the cursor is of no use.
+    pub fn read_events(
+        &self,
+        subscription: SubscriptionId,
+        after: &str,
+        limit: usize,
+        mut take: impl FnMut(&[u8]) -> bool,
+    ) -> Result<Result<ChangesPage, CursorFault>, redb::Error> {
+        let mut last = match Cursor::parse(after) {
+            None if after.is_empty() => 0,
+            None => return Ok(Err(CursorFault::Malformed)),
+            Some(cursor) if cursor.log_id != &*self.log_id => return Ok(Err(CursorFault::Stale)),
+            Some(cursor) => cursor.change,
+        };
+        let (owner, mut taken, mut more) = (subscription.as_u128(), 0, false);
+        let outcomes = self.txn.open_table(OUTCOMES)?;
+        let first = (owner, KEPT, last.saturating_add(1), 0);
+        for row in outcomes.range(first..=(owner, KEPT, u64::MAX, 0))? {
+            let seq = row?.0.value().2;
+            // An event that cannot be read is left out.
+            let declined = self.event(seq)?.is_some_and(|event| taken == limit || !take(&event.body));
+            if declined {
+                more = true;
+                break;
+            }
+            last = seq;
+            taken += 1;
+        }
+        let cursor = Cursor { log_id: &self.log_id, change: last }.to_string();
+        Ok(Ok(ChangesPage { cursor, more }))
     }
 
     /// The feed behind `after` ("" = from the beginning): each attempt once, at its latest state, in the order of
@@ -112,16 +185,20 @@ impl Snapshot {
             last = key.value();
             taken += 1;
         }
-        Ok(Ok(ChangesPage { cursor: format!("{}:{last}", self.log_id), more }))
+        self.told_change.fetch_max(last, Relaxed);
+        let cursor = Cursor { log_id: &self.log_id, change: last }.to_string();
+        Ok(Ok(ChangesPage { cursor, more }))
     }
 
     fn read_cursor(&self, text: &str) -> Result<Result<u64, CursorFault>, redb::Error> {
         if text.is_empty() {
             return Ok(Ok(0));
         }
-        let Some((log_id, change)) = text.split_once(':') else { return Ok(Err(CursorFault::Malformed)) };
-        let Ok(change) = change.parse::<u64>() else { return Ok(Err(CursorFault::Malformed)) };
-        if log_id != &*self.log_id || change >= self.next_numbers()?.change {
+        let Some(Cursor { log_id, change }) = Cursor::parse(text) else {
+            return Ok(Err(CursorFault::Malformed));
+        };
+        // Nobody was told of it: it is of a past that this log does not have.
+        if log_id != &*self.log_id || change > self.told_change.load(Relaxed) {
             return Ok(Err(CursorFault::Stale));
         }
         Ok(Ok(change))
@@ -204,31 +281,16 @@ impl Snapshot {
         Ok(owners.into_iter().collect())
     }
 
-    /// How many failed deliveries of one subscription a redelivery since `since` would take.
+    /// The pending attempt of a delivery, and the delivery's number; `None` where nothing is pending.
     ///
     /// # Errors
     /// The store failed.
-    pub fn count_failed(&self, subscription: SubscriptionId, since: Millis) -> Result<u64, redb::Error> {
-        let outcomes = self.txn.open_table(OUTCOMES)?;
-        let due = self.txn.open_table(DUE)?;
-        let (seqs, _) = redeliver::failed_seqs(&outcomes, subscription, 0, usize::MAX)?;
-        let mut count = 0;
-        for seq in seqs {
-            if due.get((subscription.as_u128(), seq))?.is_some() {
-                continue;
-            }
-            let Some(event) = self.event(seq)? else { continue };
-            let last = self.last_attempt(seq, &event)?;
-            count += u64::from(last.is_some_and(|last| redeliver::is_failed_since(&event, &last, since)));
-        }
-        Ok(count)
-    }
-
-    fn last_attempt(&self, seq: u64, event: &EventRow) -> Result<Option<Attempt>, redb::Error> {
-        let attempts = self.txn.open_table(ATTEMPTS)?;
-        let Some(row) = attempts.range((seq, 0)..=(seq, u32::MAX))?.next_back() else { return Ok(None) };
-        let (key, value) = row?;
-        Ok(AttemptRow::decode(value.value()).and_then(|row| row.into_attempt(event, key.value().1)).ok())
+    pub fn pending_attempt(&self, event_id: EventId) -> Result<Option<(u64, Attempt)>, redb::Error> {
+        let Some(seq) = self.txn.open_table(IDS)?.get(event_id.as_u128())?.map(|row| row.value()) else {
+            return Ok(None);
+        };
+        let Some(event) = self.event(seq)? else { return Ok(None) };
+        Ok(self.one(event.subscription_id, seq)?.map(|row| (seq, row.attempt)))
     }
 
     /// Rows of the log: events, attempts.

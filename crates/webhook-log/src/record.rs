@@ -11,21 +11,30 @@ use webhook_model::{
 use crate::tables::Head;
 
 const VERSION: u8 = 1;
+/// Of a subscription's row that has [`More`].
+const WITH_MORE: u8 = 2;
 
 /// A row that does not decode: another version's, or damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a stored row could not be read")]
 pub(crate) struct Unreadable;
 
-pub(crate) fn encode_head(head: Head) -> [u8; 16] {
-    let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&head.seq.to_be_bytes());
-    bytes[8..].copy_from_slice(&head.change.to_be_bytes());
+pub(crate) fn encode_head(head: Head) -> [u8; 32] {
+    let mut bytes = [0; 32];
+    for (place, number) in bytes.chunks_mut(8).zip([head.seq, head.change, head.count, head.newest.0]) {
+        place.copy_from_slice(&number.to_be_bytes());
+    }
     bytes
 }
 
+/// Formats before 3 had two numbers; the count began with the events.
 pub(crate) fn decode_head(bytes: &[u8]) -> Result<Head, Unreadable> {
-    Ok(Head { seq: u64_at(bytes, 0)?, change: u64_at(bytes, 8)? })
+    let (seq, change) = (u64_at(bytes, 0)?, u64_at(bytes, 8)?);
+    let (count, newest) = match bytes.len() {
+        16 => (seq.saturating_sub(1), 0),
+        _ => (u64_at(bytes, 16)?, u64_at(bytes, 24)?),
+    };
+    Ok(Head { seq, change, count, newest: Millis(newest) })
 }
 
 fn u64_at(bytes: &[u8], at: usize) -> Result<u64, Unreadable> {
@@ -181,6 +190,45 @@ impl AttemptRow {
     }
 }
 
+/// An event that had to go before its time: what its id stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct GoneRow {
+    pub event_id: EventId,
+    pub subscription_id: SubscriptionId,
+    /// Of its body, as a JSON value.
+    pub digest: u128,
+    pub trigger: Trigger,
+    pub closed_at: Millis,
+}
+
+impl GoneRow {
+    const LENGTH: usize = 1 + 16 + 16 + 16 + 1 + 8;
+
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(Self::LENGTH);
+        bytes.push(VERSION);
+        bytes.extend_from_slice(&self.event_id.as_u128().to_be_bytes());
+        bytes.extend_from_slice(&self.subscription_id.as_u128().to_be_bytes());
+        bytes.extend_from_slice(&self.digest.to_be_bytes());
+        bytes.push(self.trigger.code());
+        bytes.extend_from_slice(&self.closed_at.0.to_be_bytes());
+        bytes
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
+        if bytes.len() != Self::LENGTH || bytes[0] != VERSION {
+            return Err(Unreadable);
+        }
+        Ok(Self {
+            event_id: EventId::from_u128(u128_at(bytes, 1)?),
+            subscription_id: SubscriptionId::from_u128(u128_at(bytes, 17)?),
+            digest: u128_at(bytes, 33)?,
+            trigger: Trigger::from_code(bytes[49]).ok_or(Unreadable)?,
+            closed_at: Millis(u64_at(bytes, 50)?),
+        })
+    }
+}
+
 /// A subscription. What must not be read from a copy of the file is sealed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct SubscriptionRow {
@@ -197,6 +245,18 @@ pub(crate) struct SubscriptionRow {
     pub timeout_s: u8,
     pub max_in_flight: u8,
     pub max_attempts: u8,
+    #[serde(skip)]
+    pub more: More,
+}
+
+/// What came with version 2 of the row; it stands behind the rest. A subscription without any of it is a row of version 1.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(crate) struct More {
+    /// JSON.
+    pub success: Option<String>,
+    pub previous_secret_until: Option<u64>,
+    /// `url` is empty where there is none, so that a reader of version 1 finds it unreadable.
+    pub has_no_url: bool,
 }
 
 /// The part of a subscription that is sealed.
@@ -206,14 +266,39 @@ pub(crate) struct SecretsRow {
     pub headers: Vec<(String, String)>,
 }
 
+impl SecretsRow {
+    /// The secret before stands behind the rest, where there is one.
+    pub fn encode(&self, previous: Option<&str>) -> Option<Vec<u8>> {
+        let bytes = postcard::to_stdvec(self).ok()?;
+        match previous {
+            Some(secret) => postcard::to_extend(secret, bytes).ok(),
+            None => Some(bytes),
+        }
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<(Self, Option<String>), Unreadable> {
+        let (row, rest) = postcard::take_from_bytes(bytes).map_err(|_| Unreadable)?;
+        let previous = (!rest.is_empty()).then(|| postcard::from_bytes(rest)).transpose();
+        Ok((row, previous.map_err(|_| Unreadable)?))
+    }
+}
+
 impl SubscriptionRow {
     pub fn encode(&self) -> Vec<u8> {
-        postcard::to_extend(self, vec![VERSION]).unwrap_or_default()
+        if self.more == More::default() {
+            return postcard::to_extend(self, vec![VERSION]).unwrap_or_default();
+        }
+        let row = postcard::to_extend(self, vec![WITH_MORE]).unwrap_or_default();
+        postcard::to_extend(&self.more, row).unwrap_or_default()
     }
 
     pub fn decode(bytes: &[u8]) -> Result<Self, Unreadable> {
         match bytes {
             [VERSION, rest @ ..] => postcard::from_bytes(rest).map_err(|_| Unreadable),
+            [WITH_MORE, rest @ ..] => {
+                let (row, more) = postcard::take_from_bytes(rest).map_err(|_| Unreadable)?;
+                Ok(Self { more: postcard::from_bytes(more).map_err(|_| Unreadable)?, ..row })
+            }
             _ => Err(Unreadable),
         }
     }
@@ -290,6 +375,7 @@ mod tests {
             timeout_s: 10,
             max_in_flight: 4,
             max_attempts: 1,
+            more: More { success: Some("{}".into()), ..More::default() },
         };
         let attempt = AttemptRow::of(&event().first_attempt(), 1, false);
         let mut rows = vec![event().encode(), attempt.encode(), subscription.encode()];
@@ -297,7 +383,7 @@ mod tests {
         let key = crate::SealingKey::new(&[1; 32]);
         let check = |bytes: &[u8]| {
             let _ = EventRow::decode(bytes);
-            let _ = decode_head(bytes);
+            let _ = (decode_head(bytes), GoneRow::decode(bytes));
             crate::journal::changes(bytes).for_each(drop);
             let _ = AttemptRow::decode(bytes).and_then(|row| row.into_attempt(&event(), 1));
             let id = SubscriptionId::from_u128(1);

@@ -1,5 +1,7 @@
 //! Redelivery and test events: attempts that somebody asked for.
 
+use std::collections::BTreeSet;
+
 use redb::ReadableTable;
 use webhook_model::{Attempt, AttemptStatus, EventId, Millis, SubscriptionId, Trigger, decide};
 
@@ -8,7 +10,7 @@ use crate::{
     log::{Log, Pending},
     record::{AttemptRow, EventRow},
     settle,
-    tables::{ASKED_FOR, Tx},
+    tables::{Due, Tx},
 };
 
 /// What became of the wish for another attempt.
@@ -22,6 +24,24 @@ pub enum Redelivery {
     Conflict,
     /// The subscription is gone or not active.
     Inactive,
+}
+
+/// How a redelivery of many is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Again {
+    /// When.
+    pub now: Millis,
+    /// Nothing is started; what would be is counted.
+    pub is_dry_run: bool,
+}
+
+/// What became of a redelivery of many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Redelivered {
+    /// New pending attempts.
+    pub started: u64,
+    /// Delivered since their failure.
+    pub skipped: u64,
 }
 
 /// What became of the wish for a test event.
@@ -45,51 +65,85 @@ impl Log {
                 return Ok(Redelivery::NotFound);
             };
             let Some(event) = stored_event(tx, seq)? else { return Ok(Redelivery::NotFound) };
-            if !tx.set.get(event.subscription_id).is_some_and(|s| s.active) {
+            if tx.set.takes_events(event.subscription_id) != Some(true) {
                 return Ok(Redelivery::Inactive);
             }
             match last_attempt(tx, seq, &event)? {
-                Some(last) if tx.due_number(event.subscription_id, seq)?.is_none() => {
-                    restart(tx, seq, &last, now, ASKED_FOR).map(Redelivery::Started)
+                Some(last) if tx.due_of(event.subscription_id, seq)?.is_none() => {
+                    restart(tx, seq, &last, now, Due::AskedFor).map(Redelivery::Started)
                 }
+                None if tx.due_of(event.subscription_id, seq)?.is_none() => Ok(Redelivery::NotFound),
                 _ => Ok(Redelivery::Conflict),
             }
         })
     }
 
     /// Redelivers failed deliveries of one subscription whose newest attempt ended at or after `since`: looks at up to
-    /// `at_most` rows behind `after`; answers how many it started, and where to go on, if there is more.
+    /// `at_most` rows behind `after`; returns what it did, and where to go on, if there is more.
     pub fn redeliver_failed(
         &self,
         subscription: SubscriptionId,
         since: Millis,
         after: u64,
         at_most: usize,
-        now: Millis,
-    ) -> Pending<(u64, Option<u64>)> {
+        how: Again,
+    ) -> Pending<(Redelivered, Option<u64>)> {
         self.run(move |tx| {
             let (seqs, next) = failed_seqs(tx.outcomes.read()?, subscription, after, at_most)?;
-            let mut started = 0;
-            for seq in seqs {
-                let Some(event) = stored_event(tx, seq)? else { continue };
-                let Some(last) = last_attempt(tx, seq, &event)? else { continue };
-                let pending = tx.due_number(subscription, seq)?.is_some();
-                if !pending && is_failed_since(&event, &last, since) {
-                    restart(tx, seq, &last, now, now)?;
-                    started += 1;
-                }
+            let is_meant = |event: &EventRow, last: &Attempt| {
+                event.trigger != Trigger::Test && settle::closed_at(last) >= since.0
+            };
+            Ok((redeliver_each(tx, subscription, seqs, how, is_meant)?, next))
+        })
+    }
+
+    /// Redelivers those of these events of one subscription whose delivery is over, in order of acceptance. What was
+    /// delivered since its failure is skipped; what is pending, or not known, is neither.
+    pub fn redeliver_events(
+        &self,
+        subscription: SubscriptionId,
+        events: Vec<EventId>,
+        how: Again,
+    ) -> Pending<Redelivered> {
+        self.run(move |tx| {
+            let mut seqs = BTreeSet::new();
+            for event in events {
+                seqs.extend(tx.ids.read()?.get(event.as_u128())?.map(|row| row.value()));
             }
-            Ok((started, next))
+            redeliver_each(tx, subscription, seqs, how, |_, _| true)
+        })
+    }
+
+    /// Makes a pending delivery due now, before what waits by itself; the pending attempt, where there is one.
+    pub fn retry_now(&self, event_id: EventId, now: Millis) -> Pending<Option<Attempt>> {
+        self.run(move |tx| {
+            let Some(seq) = tx.ids.read()?.get(event_id.as_u128())?.map(|row| row.value()) else {
+                return Ok(None);
+            };
+            let Some(event) = stored_event(tx, seq)? else { return Ok(None) };
+            let Some((due, number)) = tx.due_of(event.subscription_id, seq)? else { return Ok(None) };
+            let stored = last_attempt(tx, seq, &event)?.filter(|last| last.number == number);
+            let mut attempt = stored.clone().unwrap_or_else(|| event.first_attempt());
+            if matches!(due, Due::AtOnce | Due::At(_)) {
+                tx.take_due(event.subscription_id, seq, number)?;
+                tx.make_due(event.subscription_id, seq, Due::AskedFor, number, attempt.trigger.code())?;
+            }
+            // Attempt 1 has no row, and no place in the feed, before it is over.
+            if stored.is_some_and(|stored| stored.next_attempt_at.is_some_and(|at| at > now)) {
+                attempt.next_attempt_at = Some(now);
+                tx.put_attempt(seq, &attempt, false)?;
+            }
+            Ok(Some(attempt))
         })
     }
 
     /// Accepts a test event, which goes before everything else and also while its subscription is paused.
     pub fn test(&self, submission: Submission, now: Millis) -> Pending<TestEvent> {
         self.run(move |tx| {
-            match tx.set.get(submission.subscription_id) {
+            match tx.set.takes_events(submission.subscription_id) {
                 None => return Ok(TestEvent::NotFound),
-                Some(subscription) if !subscription.active => return Ok(TestEvent::Inactive),
-                Some(_) => {}
+                Some(false) => return Ok(TestEvent::Inactive),
+                Some(true) => {}
             }
             if tx.ids.read()?.get(submission.event_id.as_u128())?.is_some() {
                 return Ok(TestEvent::Conflict);
@@ -102,15 +156,37 @@ impl Log {
     }
 }
 
-/// A failed delivery that is meant by "all failures since": not a test, and over since `since`.
-pub(crate) fn is_failed_since(event: &EventRow, last: &Attempt, since: Millis) -> bool {
-    event.trigger != Trigger::Test
-        && last.status == AttemptStatus::Failed
-        && settle::closed_at(last) >= since.0
+/// Starts those that are over and meant, unless the newest attempt succeeded.
+fn redeliver_each(
+    tx: &mut Tx<'_>,
+    subscription: SubscriptionId,
+    seqs: impl IntoIterator<Item = u64>,
+    how: Again,
+    is_meant: impl Fn(&EventRow, &Attempt) -> bool,
+) -> Result<Redelivered, redb::Error> {
+    let mut done = Redelivered::default();
+    for seq in seqs {
+        let Some(event) = stored_event(tx, seq)?.filter(|event| event.subscription_id == subscription) else {
+            continue;
+        };
+        let Some(last) = last_attempt(tx, seq, &event)? else { continue };
+        if tx.due_of(subscription, seq)?.is_some() || !is_meant(&event, &last) {
+            continue;
+        }
+        if last.status == AttemptStatus::Success {
+            done.skipped += 1;
+            continue;
+        }
+        done.started += 1;
+        if !how.is_dry_run {
+            restart(tx, seq, &last, how.now, Due::At(how.now))?;
+        }
+    }
+    Ok(done)
 }
 
 /// Deliveries with a failed attempt, behind `after`, each once; and where to go on, if there may be more.
-pub(crate) fn failed_seqs(
+fn failed_seqs(
     outcomes: &impl ReadableTable<(u128, u8, u64, u32), ()>,
     subscription: SubscriptionId,
     after: u64,
@@ -145,16 +221,11 @@ fn last_attempt(tx: &Tx<'_>, seq: u64, event: &EventRow) -> Result<Option<Attemp
 }
 
 /// Another attempt, with the place `due` among those that have a time of their own.
-fn restart(
-    tx: &mut Tx<'_>,
-    seq: u64,
-    last: &Attempt,
-    now: Millis,
-    due: Millis,
-) -> Result<Attempt, redb::Error> {
+fn restart(tx: &mut Tx<'_>, seq: u64, last: &Attempt, now: Millis, due: Due) -> Result<Attempt, redb::Error> {
     let attempt = decide::follow_up(last, Trigger::Manual, now, Some(now));
+    tx.head.count += 1;
     tx.closed.remove((settle::closed_at(last), seq))?;
     tx.put_attempt(seq, &attempt, false)?;
-    tx.make_due(attempt.subscription_id, seq, Some(due), attempt.number, attempt.trigger.code())?;
+    tx.make_due(attempt.subscription_id, seq, due, attempt.number, attempt.trigger.code())?;
     Ok(attempt)
 }

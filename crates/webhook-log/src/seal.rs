@@ -21,6 +21,18 @@ pub struct SealingKey {
     before: Option<XChaCha20Poly1305>,
 }
 
+/// Sealed for no subscription.
+const CHECK: &[u8] = b"mcp-webhookd";
+const CHECK_OWNER: u128 = u128::MAX;
+
+/// The key that a store was sealed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyCheck {
+    Present,
+    /// The one that it replaces.
+    Before,
+}
+
 /// What was sealed, opened.
 pub(crate) struct Unsealed {
     /// The text.
@@ -55,6 +67,17 @@ impl SealingKey {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(bytes.as_mut_slice()).map_err(std::io::Error::other)?;
         Ok((Self::new(&bytes), bytes))
+    }
+
+    /// Something by which a store tells whether it is opened with the key that it was sealed with.
+    pub(crate) fn make_check(&self) -> Option<Vec<u8>> {
+        self.seal(CHECK_OWNER, CHECK)
+    }
+
+    /// Which key made this check; none of them: `None`.
+    pub(crate) fn check(&self, sealed: &[u8]) -> Option<KeyCheck> {
+        let opened = self.open(CHECK_OWNER, sealed).filter(|opened| opened.plain.as_slice() == CHECK)?;
+        Some(if opened.is_old { KeyCheck::Before } else { KeyCheck::Present })
     }
 
     /// `plain`, readable only with this key and for this `owner`. `None` when the random source or the cipher fails.

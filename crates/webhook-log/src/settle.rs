@@ -6,7 +6,7 @@ use webhook_model::Attempt;
 
 use crate::{
     log::{Log, Pending},
-    tables::Tx,
+    tables::{Due, Tx},
 };
 
 /// An attempt that is over.
@@ -51,7 +51,8 @@ fn settle_one(tx: &mut Tx<'_>, settlement: &Settlement) -> Result<(), redb::Erro
     match next {
         Some(next) => {
             tx.put_attempt(seq, next, false)?;
-            tx.make_due(subscription, seq, next.next_attempt_at, next.number, next.trigger.code())?;
+            let due = next.next_attempt_at.map_or(Due::AtOnce, Due::At);
+            tx.make_due(subscription, seq, due, next.number, next.trigger.code())?;
         }
         None => close(tx, seq, attempt)?,
     }

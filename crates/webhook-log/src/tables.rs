@@ -16,11 +16,12 @@ use crate::{
 };
 
 /// Version of everything below, and of the journal. A file of a newer version is refused, one of an older is migrated:
-/// 1 had no journal, so it has nothing but the number to change.
-pub(crate) const FORMAT: u32 = 2;
+/// 1 had no journal; the journal of 2 had no titles; neither had `key_check`, `gone`, and a count in its head. An
+/// opening adds what is missing.
+pub(crate) const FORMAT: u32 = 3;
 
-/// `format`, `log_id`, `head`, `bytes`, `attachment`, `epoch` (while it is open: see [`crate::journal`]): facts about
-/// the file as a whole.
+/// Facts about the file as a whole: `format`, `log_id`, `head`, `bytes`, `attachment`, `epoch` (while it is open: see
+/// [`crate::journal`]), `key_check`, `awaits_sync`, `forgotten_to` (ids of events before that time may be forgotten).
 pub(crate) const META: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("meta");
 /// Subscription id -> [`record::SubscriptionRow`].
 pub(crate) const SUBSCRIPTIONS: TableDefinition<'static, u128, &[u8]> = TableDefinition::new("subscriptions");
@@ -30,29 +31,75 @@ pub(crate) const IDS: TableDefinition<'static, u128, u64> = TableDefinition::new
 pub(crate) const EVENTS: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("events");
 /// (seq, number) -> [`record::AttemptRow`].
 pub(crate) const ATTEMPTS: TableDefinition<'static, (u64, u32), &[u8]> = TableDefinition::new("attempts");
-/// (subscription, seq) -> (due in ms or 0 = at once, attempt number, trigger): what is pending, in order of acceptance.
+/// (subscription, seq) -> ([`Due`], attempt number, trigger): what is pending, in order of acceptance.
 /// The subscription leads, so that a dead endpoint's backlog never stands before another's work.
 pub(crate) const DUE: TableDefinition<'static, (u128, u64), (u64, u32, u8)> = TableDefinition::new("due");
-/// (subscription, due in ms, seq): the rows of `due` that have a time of their own, in order of time.
+/// (subscription, [`Due`], seq): the rows of `due` that have a time of their own, in order of time.
 pub(crate) const RETRY_AT: TableDefinition<'static, (u128, u64, u64), ()> = TableDefinition::new("retry_at");
 /// Change -> (seq, number): the feed that Odoo pulls.
 pub(crate) const CHANGES: TableDefinition<'static, u64, (u64, u32)> = TableDefinition::new("changes");
 /// (subscription, status, seq, number) of final attempts, for lists.
 pub(crate) const OUTCOMES: TableDefinition<'static, (u128, u8, u64, u32), ()> =
     TableDefinition::new("outcomes");
+/// In the place of a status in `outcomes`, with attempt 0: the event is read and never sent.
+pub(crate) const KEPT: u8 = 0;
 /// (closed in ms, seq) of deliveries that are over, for retention.
 pub(crate) const CLOSED: TableDefinition<'static, (u64, u64), ()> = TableDefinition::new("closed");
 
-/// A test event goes before everything else and also while its subscription is paused: the earliest time there is.
-pub(crate) const BEFORE_ALL: Millis = Millis(1);
-/// A redelivery of one event, which somebody waits for, goes before what waits by itself.
-pub(crate) const ASKED_FOR: Millis = Millis(2);
+/// Seq -> [`record::GoneRow`]: events that had to go before their time, whose ids are still remembered.
+pub(crate) const GONE: TableDefinition<'static, u64, &[u8]> = TableDefinition::new("gone");
+
+/// When a delivery is due. All but the first have a row in `retry_at`, where they stand in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Due {
+    /// In order of acceptance.
+    AtOnce,
+    /// A test event: before everything else, and also while its subscription is paused.
+    Test,
+    /// A redelivery of one event, which somebody waits for: before what waits by itself.
+    AskedFor,
+    /// At a time of its own.
+    At(Millis),
+}
+
+impl Due {
+    /// As it is on disk: a time in ms, of which the first are words.
+    pub(crate) fn code(self) -> u64 {
+        match self {
+            Self::AtOnce => 0,
+            Self::Test => 1,
+            Self::AskedFor => 2,
+            Self::At(at) => at.0.max(3),
+        }
+    }
+
+    pub(crate) fn of_code(code: u64) -> Self {
+        match code {
+            0 => Self::AtOnce,
+            1 => Self::Test,
+            2 => Self::AskedFor,
+            at => Self::At(Millis(at)),
+        }
+    }
+
+    /// The time that is still to come.
+    pub fn still_waits(self, now: Millis) -> Option<Millis> {
+        match self {
+            Self::At(at) if at > now => Some(at),
+            _ => None,
+        }
+    }
+}
 
 /// The next free numbers. They never go back, so that neither a purge nor a restart can reuse one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Head {
     pub seq: u64,
     pub change: u64,
+    /// How often something was taken from outside: what a database remembers of this log.
+    pub count: u64,
+    /// When the newest event happened, by its own account, as far as our clock allows it.
+    pub newest: Millis,
 }
 
 /// All tables of one write transaction, and what it changes in memory once it is committed.
@@ -67,9 +114,13 @@ pub(crate) struct Tx<'t> {
     pub changes: Noted<'t, u64, (u64, u32)>,
     pub outcomes: Noted<'t, (u128, u8, u64, u32), ()>,
     pub closed: Noted<'t, (u64, u64), ()>,
+    pub gone: Noted<'t, u64, &'static [u8]>,
     pub head: Head,
+    pub log_id: Arc<str>,
     pub set: SubscriptionSet,
     pub attachment: Option<Arc<Attachment>>,
+    pub awaits_sync: bool,
+    pub forgotten_to: Millis,
     /// Of all events and attempts: what retention by size looks at.
     bytes: u64,
     pub touched: HashSet<SubscriptionId>,
@@ -96,9 +147,13 @@ impl<'t> Tx<'t> {
             changes: Noted::new(txn, CHANGES, 7, redo),
             outcomes: Noted::new(txn, OUTCOMES, 8, redo),
             closed: Noted::new(txn, CLOSED, 9, redo),
+            gone: Noted::new(txn, GONE, 10, redo),
             head,
+            log_id: memory.log_id,
             set: memory.set,
             attachment: memory.attachment,
+            awaits_sync: memory.awaits_sync,
+            forgotten_to: memory.forgotten_to,
             bytes: memory.bytes,
             touched: HashSet::new(),
             key,
@@ -118,6 +173,7 @@ impl<'t> Tx<'t> {
         self.changes.read()?;
         self.outcomes.read()?;
         self.closed.read()?;
+        self.gone.read()?;
         Ok(())
     }
 
@@ -134,6 +190,7 @@ impl<'t> Tx<'t> {
             7 => self.changes.replay(change),
             8 => self.outcomes.replay(change),
             9 => self.closed.replay(change),
+            10 => self.gone.replay(change),
             other => Err(redb::Error::Corrupted(format!("the journal speaks of table {other}"))),
         }
     }
@@ -146,8 +203,12 @@ impl<'t> Tx<'t> {
         if self.bytes != self.started.1 {
             self.meta.insert("bytes", self.bytes.to_be_bytes().as_slice())?;
         }
-        let Self { head, set, attachment, bytes, touched, .. } = self;
-        Ok(Committed { head, set, attachment, bytes, touched })
+        let Self { head, log_id, set, attachment, awaits_sync, forgotten_to, bytes, touched, .. } = self;
+        Ok(Committed {
+            head,
+            memory: Memory { log_id, set, attachment, awaits_sync, bytes, forgotten_to },
+            touched,
+        })
     }
 
     /// Stores an event.
@@ -193,27 +254,27 @@ impl<'t> Tx<'t> {
         Ok(AttemptRow::decode(row.value()).ok())
     }
 
-    /// Makes a delivery due: at once (`None`) or at a time of its own.
+    /// Makes a delivery due.
     pub fn make_due(
         &mut self,
         subscription: SubscriptionId,
         seq: u64,
-        at: Option<Millis>,
+        due: Due,
         number: u32,
         trigger: u8,
     ) -> Result<(), redb::Error> {
-        let at = at.map_or(0, |at| at.0.max(BEFORE_ALL.0));
-        self.due.insert((subscription.as_u128(), seq), (at, number, trigger))?;
-        if at > 0 {
-            self.retry_at.insert((subscription.as_u128(), at, seq), ())?;
+        self.due.insert((subscription.as_u128(), seq), (due.code(), number, trigger))?;
+        if due != Due::AtOnce {
+            self.retry_at.insert((subscription.as_u128(), due.code(), seq), ())?;
         }
         self.touched.insert(subscription);
         Ok(())
     }
 
-    /// The number of the attempt that is due, where one is.
-    pub fn due_number(&self, subscription: SubscriptionId, seq: u64) -> Result<Option<u32>, redb::Error> {
-        Ok(self.due.read()?.get((subscription.as_u128(), seq))?.map(|row| row.value().1))
+    /// When the pending attempt is due, and its number, where there is one.
+    pub fn due_of(&self, subscription: SubscriptionId, seq: u64) -> Result<Option<(Due, u32)>, redb::Error> {
+        let row = self.due.read()?.get((subscription.as_u128(), seq))?;
+        Ok(row.map(|row| (Due::of_code(row.value().0), row.value().1)))
     }
 
     /// Takes a delivery out of what is due, if this attempt of it is; answers whether it was.
@@ -230,7 +291,7 @@ impl<'t> Tx<'t> {
             self.due.insert(key, taken)?;
             return Ok(false);
         }
-        if at > 0 {
+        if Due::of_code(at) != Due::AtOnce {
             self.retry_at.remove((subscription.as_u128(), at, seq))?;
         }
         Ok(true)
@@ -240,8 +301,6 @@ impl<'t> Tx<'t> {
 /// What a commit changes in memory.
 pub(crate) struct Committed {
     pub head: Head,
-    pub set: SubscriptionSet,
-    pub attachment: Option<Arc<Attachment>>,
-    pub bytes: u64,
+    pub memory: Memory,
     pub touched: HashSet<SubscriptionId>,
 }

@@ -1,7 +1,11 @@
 //! The log as its users see it, on a real redb that can be made to fail.
 
 mod damage;
+mod disk;
 mod journal;
+mod kept;
+mod past;
+mod unlike;
 mod upkeep;
 
 use std::{
@@ -22,8 +26,9 @@ use webhook_model::{
 };
 
 use crate::{
-    Acceptance, Attachment, CursorFault, Database, Fenced, Health, ListQuery, Log, Pending, Redelivery,
-    Rejection, SealingKey, Settlement, Submission, TestEvent, Unavailable,
+    Acceptance, Again, Attachment, CursorFault, Database, Fenced, Health, Keep, ListQuery, Log, Pending,
+    Redelivered, Redelivery, Rejection, SealingKey, Settlement, Submission, TestEvent, Unavailable,
+    WakeSecret, Witness,
     medium::{self, Medium, OpenError},
 };
 
@@ -84,7 +89,17 @@ impl Medium for Disk {
         Ok(redb::Database::builder().create_with_backend(self.clone())?)
     }
 
-    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        Ok((!self.bytes.lock().unwrap().is_empty())
+            .then(|| Box::new(self.clone()) as Box<dyn StorageBackend>))
+    }
+
+    fn journal(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        let is_there = !self.journal.lock().unwrap().is_empty();
+        Ok(if is_there { Some(self.make_journal()?) } else { None })
+    }
+
+    fn make_journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
         Ok(Box::new(Self { bytes: Arc::clone(&self.journal), ..self.clone() }))
     }
 }
@@ -104,8 +119,9 @@ fn subscription(id: u128) -> Subscription {
         model: "sale.order".into(),
         event_type: EventFilter::All,
         endpoint: Endpoint {
-            url: EndpointUrl::from_stored("https://example.com/canary-path").unwrap(),
+            url: Some(EndpointUrl::from_stored("https://example.com/canary-path").unwrap()),
             secret: Some(SigningSecret::parse(SECRET).unwrap()),
+            previous_secret: None,
             headers: CustomHeaders::parse([("x-api-key".to_owned(), "canary-header".to_owned())]).unwrap(),
             timeout: Duration::from_secs(10),
             max_in_flight: 4,
@@ -115,6 +131,7 @@ fn subscription(id: u128) -> Subscription {
         active: true,
         paused: false,
         max_attempts: 1,
+        success: None,
     }
 }
 
@@ -132,19 +149,20 @@ fn submission(event: u128, owner: u128) -> Submission {
     Submission {
         event_id: EventId::from_u128(event),
         subscription_id: sub(owner),
-        timestamp: NOW,
+        timestamp: NOW.plus(Duration::from_secs(3600)),
         body: Bytes::from(format!("{{\"event_id\":{event}}}")),
     }
 }
 
 fn accept(log: &Log, submissions: Vec<Submission>) -> Vec<Acceptance> {
-    log.accept(submissions, NOW, Millis(0)).wait().unwrap()
+    log.accept(submissions, NOW, Millis(0)).wait().unwrap().each
 }
 
 /// Ends the oldest pending attempt of a lane with a status.
 fn settle(log: &Log, owner: u128, status: u16, max_attempts: u8) -> Attempt {
     let row = log.read(|s| s.one(sub(owner), s.head(sub(owner))?.unwrap().seq)).unwrap().unwrap();
-    let outcome = Outcome::Response { status, retry_after: None, body: "ok".into(), truncated: false };
+    let outcome =
+        Outcome::Response { status, retry_after: None, body: "ok".into(), truncated: false, is_html: false };
     let payload = row.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned());
     let finished = decide::Finished { payload, outcome, duration: Some(Duration::from_millis(2)), at: NOW };
     let (attempt, next) = decide::settle(row.attempt, finished, max_attempts, decide::Jitter(0.5));
@@ -161,6 +179,26 @@ fn settle_patiently(log: &Log, owner: u128) -> Pending<()> {
     log.settle_patiently(
         [Settlement { seq: row.seq, attempt, next: None, payload_is_event_body: true }].into(),
     )
+}
+
+#[test]
+fn a_set_that_was_worked_out_from_another_than_the_present_one_is_not_stored() {
+    let (_, log) = with(&[1]);
+    let before = log.subscriptions();
+    let with = |id| {
+        let mut after = before.clone();
+        drop(after.put(subscription(id)));
+        after
+    };
+    assert_eq!(log.replace_subscriptions(before.clone(), with(2), false).wait(), Ok(true));
+    assert_eq!(
+        log.replace_subscriptions(before.clone(), with(3), false).wait(),
+        Ok(false),
+        "somebody was faster"
+    );
+    assert!(log.subscriptions().get(sub(2)).is_some() && log.subscriptions().get(sub(3)).is_none());
+    assert_eq!(log.replace_subscriptions(log.subscriptions(), before.clone(), true).wait(), Ok(true));
+    assert_eq!(log.subscriptions().len(), 1);
 }
 
 #[test]
@@ -243,7 +281,8 @@ fn events_are_taken_once_and_for_subscriptions_that_want_them() {
             rejected(Rejection::NotFound)
         ]
     );
-    let old = log.accept(vec![submission(8, 1)], NOW, NOW.plus(Duration::from_millis(1))).wait().unwrap();
+    let old =
+        log.accept(vec![submission(8, 1)], NOW, NOW.plus(Duration::from_secs(7200))).wait().unwrap().each;
     assert_eq!(old, [rejected(Rejection::Expired)]);
     sound(&log);
 }
@@ -307,13 +346,64 @@ fn redelivery_makes_a_new_attempt_of_what_is_over() {
     assert_eq!(again(99), Redelivery::NotFound);
     settle(&log, 1, 500, 1);
     settle(&log, 1, 500, 1);
-    assert_eq!(log.read(|s| s.count_failed(sub(1), NOW)).unwrap(), 2);
+    let many =
+        |is_dry_run| log.redeliver_failed(sub(1), NOW, 0, 10, Again { now: NOW, is_dry_run }).wait().unwrap();
+    assert_eq!(many(true), (Redelivered { started: 2, skipped: 0 }, None));
     assert!(matches!(again(10), Redelivery::Started(a) if (a.number, a.trigger) == (2, Trigger::Manual)));
     assert_eq!(again(10), Redelivery::Conflict);
-    assert_eq!(log.redeliver_failed(sub(1), NOW, 0, 10, NOW).wait().unwrap(), (1, None));
-    log.change_subscriptions(|set| drop(set.remove(sub(1)))).wait().unwrap();
+    assert_eq!(many(false), (Redelivered { started: 1, skipped: 0 }, None));
+    assert!(log.change_subscriptions(|set| set.remove(sub(1))).wait().unwrap());
     settle(&log, 1, 200, 1);
     assert_eq!(again(10), Redelivery::Inactive);
+    sound(&log);
+}
+
+#[test]
+fn of_many_events_those_are_redelivered_that_failed_and_were_not_delivered_since() {
+    let (_, log) = with(&[1, 2]);
+    // Delivered; failed; failed and delivered since; failed and pending again; of another; pending.
+    accept(&log, vec![submission(10, 1), submission(11, 1), submission(12, 1), submission(13, 1)]);
+    accept(&log, vec![submission(20, 2), submission(14, 1)]);
+    [200, 500, 500, 500].into_iter().for_each(|status| drop(settle(&log, 1, status, 1)));
+    settle(&log, 2, 500, 1);
+    let again = |event: u128| log.redeliver(EventId::from_u128(event), NOW).wait().unwrap();
+    again(12);
+    settle(&log, 1, 200, 1);
+    again(13);
+    let many = |is_dry_run| {
+        let ids = [14, 13, 12, 11, 10, 20, 99, 11].map(EventId::from_u128).to_vec();
+        log.redeliver_events(sub(1), ids, Again { now: NOW, is_dry_run }).wait().unwrap()
+    };
+    assert_eq!(many(true), Redelivered { started: 1, skipped: 2 });
+    assert_eq!(many(false), Redelivered { started: 1, skipped: 2 }, "a dry run changed nothing");
+    assert_eq!(many(false), Redelivered { started: 0, skipped: 2 }, "11 is pending now");
+    sound(&log);
+}
+
+/// Whatever a delivery waits for, it is due now, once, and its number stays.
+#[test]
+fn a_retry_now_is_due_before_what_waits_by_itself() {
+    let (_, log) = with(&[1]);
+    accept(&log, vec![submission(10, 1), submission(11, 1)]);
+    let now = |event: u128| log.retry_now(EventId::from_u128(event), NOW).wait().unwrap();
+    let asked = || log.read(|s| s.asked_for(sub(1), 9, |_| false)).unwrap();
+    assert_eq!(now(99), None);
+    assert_eq!(now(11).map(|attempt| (attempt.number, attempt.next_attempt_at)), Some((1, None)));
+    assert_eq!(asked().iter().map(|row| row.attempt.event_id.as_u128()).collect::<Vec<_>>(), [11]);
+    // The first of the others fails, and waits for its second attempt.
+    settle(&log, 1, 500, 3);
+    let (_, cursor) = changes(&log, "").unwrap();
+    let moved = now(10).unwrap();
+    assert_eq!((moved.number, moved.trigger, moved.next_attempt_at), (2, Trigger::Retry, Some(NOW)));
+    assert_eq!(now(10), Some(moved.clone()), "asked for twice");
+    let told = [(10, 2, AttemptStatus::Pending)];
+    assert_eq!(changes(&log, &cursor).unwrap().0, told, "the feed tells the new time, once");
+    assert_eq!(log.read(|s| s.attempts(EventId::from_u128(10))).unwrap().unwrap()[1], moved);
+    assert_eq!(asked().len(), 2);
+    sound(&log);
+    settle(&log, 1, 200, 1);
+    settle(&log, 1, 200, 1);
+    assert_eq!((now(10), now(11)), (None, None), "nothing is pending");
     sound(&log);
 }
 
@@ -329,20 +419,66 @@ fn test_events_stand_before_the_backlog() {
     sound(&log);
 }
 
+/// What was closed before this goes, whoever has it.
+fn older_than(at: Millis) -> Keep {
+    Keep { since: at, unpulled_since: at }
+}
+
+fn attach(log: &Log, attachment: Attachment, take_over: bool) -> Result<(), Fenced> {
+    log.attach(attachment, take_over, Witness::default()).wait().unwrap().map(drop)
+}
+
 #[test]
 fn the_first_database_is_attached_until_another_takes_over() {
     let (disk, log) = with(&[]);
     let database = |name: &str| Attachment {
         database: Database { uuid: "u".into(), name: name.into() },
+        instance: None,
         wake_url: None,
+        wake_secret: None,
     };
-    assert_eq!(log.attach(database("prod"), false).wait(), Ok(Ok(())));
-    assert_eq!(log.attach(database("copy"), false).wait(), Ok(Err(Fenced)));
+    assert_eq!(attach(&log, database("prod"), false), Ok(()));
+    assert_eq!(attach(&log, database("copy"), false), Err(Fenced));
     log.close();
     let log = open(&disk);
-    assert_eq!(log.attach(database("copy"), false).wait(), Ok(Err(Fenced)), "also after a restart");
-    assert_eq!(log.attach(database("copy"), true).wait(), Ok(Ok(())));
+    assert_eq!(attach(&log, database("copy"), false), Err(Fenced), "also after a restart");
+    assert_eq!(attach(&log, database("copy"), true), Ok(()));
     assert_eq!(log.attachment().unwrap().database.name, "copy");
+}
+
+#[test]
+fn a_copy_that_lives_elsewhere_is_another_database() {
+    let (disk, log) = with(&[]);
+    let odoo = |instance: Option<&str>| Attachment { instance: instance.map(str::to_owned), ..past::odoo() };
+    let instance = |log: &Log| log.attachment().unwrap().instance.clone();
+    assert_eq!(attach(&log, odoo(None), false), Ok(()), "an addon that does not say it");
+    assert_eq!(attach(&log, odoo(Some("here")), false), Ok(()));
+    assert_eq!(attach(&log, odoo(Some("there")), false), Err(Fenced));
+    assert_eq!(attach(&log, odoo(None), false), Ok(()));
+    assert_eq!(instance(&log).as_deref(), Some("here"), "one that does not say it changes nothing");
+    log.close();
+    let log = open(&disk);
+    assert_eq!(attach(&log, odoo(Some("there")), false), Err(Fenced), "also after a restart");
+    assert_eq!(attach(&log, odoo(Some("there")), true), Ok(()));
+    assert_eq!(attach(&log, odoo(Some("here")), false), Err(Fenced));
+    assert_eq!(attach(&log, odoo(None), true), Ok(()), "whoever takes over brings nothing of the one before");
+    assert_eq!(instance(&log), None);
+}
+
+#[test]
+fn the_wake_secret_is_kept_and_sealed() {
+    let (disk, log) = with(&[]);
+    let secret = WakeSecret("canary-of-the-knock".into());
+    let odoo = |secret| Attachment { wake_secret: secret, ..past::odoo() };
+    assert_eq!(attach(&log, odoo(Some(secret.clone())), false), Ok(()));
+    assert!(!format!("{:?}", log.attachment()).contains("canary"));
+    log.close();
+    let found = |bytes: &Mutex<Vec<u8>>| bytes.lock().unwrap().windows(6).any(|part| part == b"canary");
+    assert!(!found(&disk.bytes) && !found(&disk.journal));
+    let log = open(&disk);
+    assert_eq!(log.attachment().unwrap().wake_secret, Some(secret));
+    assert_eq!(attach(&log, odoo(None), false), Ok(()));
+    assert_eq!(log.attachment().unwrap().wake_secret, None, "each attachment says all");
 }
 
 #[test]
@@ -350,9 +486,9 @@ fn retention_forgets_what_is_over_and_nothing_else() {
     let (_, log) = with(&[1]);
     accept(&log, vec![submission(10, 1), submission(11, 1)]);
     settle(&log, 1, 500, 1);
-    assert_eq!(log.purge(NOW, 10).wait(), Ok(0), "not older than now");
+    assert_eq!(log.purge(older_than(NOW), 10).wait(), Ok(0), "not older than now");
     let later = NOW.plus(Duration::from_millis(1));
-    assert_eq!(log.purge(later, 10).wait(), Ok(1));
+    assert_eq!(log.purge(older_than(later), 10).wait(), Ok(1));
     assert_eq!(log.read(|s| s.attempts(EventId::from_u128(10))).unwrap(), None);
     assert_eq!(log.read(|s| s.size()).unwrap(), (1, 0), "the pending one is there");
     assert_eq!(changes(&log, "").unwrap().0, []);
@@ -367,11 +503,8 @@ fn a_copy_of_the_file_gives_no_secret_away() {
     let holds = |text: &str| bytes.windows(text.len()).any(|part| part == text.as_bytes());
     assert!(holds("sale.order"), "the search works");
     assert!(!holds(SECRET) && !holds("canary-header"));
-    let other = Log::open(disk, SealingKey::new(&[8; 32])).unwrap();
-    assert!(
-        other.subscriptions().is_empty(),
-        "another key reads no subscription, and does not keep it from starting"
-    );
+    let other = Log::open(disk, SealingKey::new(&[8; 32]));
+    assert!(matches!(other, Err(OpenError::WrongKey)), "{other:?}");
 }
 
 #[test]
@@ -422,10 +555,54 @@ proptest! {
                     drop(settle(&log, owner, if step == 2 { 200 } else { 503 }, 3));
                 }
                 4 => drop(log.redeliver(EventId::from_u128(event), NOW).wait().unwrap()),
-                5 => drop(log.purge(NOW.plus(Duration::from_secs(1)), 2).wait().unwrap()),
+                5 => drop(log.purge(older_than(NOW.plus(Duration::from_secs(1))), 2).wait().unwrap()),
                 _ => {}
             }
             prop_assert_eq!(log.read(|s| s.check()).unwrap(), Vec::<String>::new());
         }
     }
+}
+
+#[test]
+fn what_is_for_a_subscription_without_a_url_is_read_and_never_due() {
+    let (disk, log) = with(&[2]);
+    let mut silent = subscription(1);
+    silent.endpoint.url = None;
+    log.change_subscriptions(move |set| drop(set.put(silent))).wait().unwrap();
+    let taken =
+        accept(&log, vec![submission(10, 1), submission(20, 2), submission(11, 1), submission(10, 1)]);
+    use Acceptance::{Accepted, Duplicate};
+    assert_eq!(taken, [Accepted, Accepted, Accepted, Duplicate]);
+    let read = |log: &Log, owner: u128, after: &str, limit: usize| {
+        let mut bodies = Vec::new();
+        let page = log.read(|s| {
+            s.read_events(sub(owner), after, limit, |body| {
+                bodies.push(String::from_utf8(body.to_vec()).unwrap());
+                true
+            })
+        });
+        page.unwrap().map(|page| (bodies, page.cursor, page.more))
+    };
+    let (bodies, cursor, more) = read(&log, 1, "", 1).unwrap();
+    assert_eq!((bodies, more), (vec!["{\"event_id\":10}".to_owned()], true));
+    let (bodies, cursor, more) = read(&log, 1, &cursor, 9).unwrap();
+    assert_eq!((bodies, more), (vec!["{\"event_id\":11}".to_owned()], false));
+    assert_eq!(read(&log, 1, &cursor, 9).unwrap(), (vec![], cursor.clone(), false), "the cursor stays");
+    assert_eq!(read(&log, 2, "", 9).unwrap().0, Vec::<String>::new(), "what is sent is not read");
+    assert_eq!(read(&log, 1, "other:1", 9), Err(CursorFault::Stale));
+    assert_eq!(read(&log, 1, "x", 9), Err(CursorFault::Malformed));
+    let id = EventId::from_u128(10);
+    assert_eq!(log.read(|s| s.attempts(id)).unwrap(), Some(vec![]), "without attempts");
+    assert_eq!(log.redeliver(id, NOW).wait(), Ok(Redelivery::NotFound));
+    assert_eq!(log.retry_now(id, NOW).wait(), Ok(None));
+    assert_eq!(log.read(|s| s.pending()).unwrap(), 1);
+    assert_eq!(changes(&log, "").unwrap().0, []);
+    sound(&log);
+    log.close();
+    let log = open(&disk);
+    sound(&log);
+    assert_eq!(read(&log, 1, "", 9).unwrap().0.len(), 2);
+    assert_eq!(log.purge(older_than(NOW.plus(Duration::from_millis(1))), 10).wait(), Ok(2));
+    assert_eq!(read(&log, 1, "", 9).unwrap().0, Vec::<String>::new());
+    sound(&log);
 }

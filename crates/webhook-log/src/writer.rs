@@ -8,8 +8,8 @@ use std::{
     cell::RefCell,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
-        atomic::AtomicU64,
+        Arc, Mutex, PoisonError, RwLock, TryLockError,
+        atomic::{AtomicU64, Ordering::Relaxed},
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
     time::{Duration, Instant},
@@ -23,6 +23,7 @@ use crate::{
     journal::Journal,
     log::{COMMIT_BOUNDS, Health, Memory, Shared},
     medium::{Medium, OpenError},
+    meta::Hold,
     opening::{self, Opened},
     seal::SealingKey,
     tables::{Committed, Head, Tx},
@@ -36,6 +37,11 @@ pub(crate) enum Message {
     /// Somebody waits for it.
     Job(Job),
     Compact(oneshot::Sender<bool>),
+    /// A reader met a disk that fails, in the store as it was opened for the so many-th time.
+    Failed {
+        opening: u64,
+        reason: String,
+    },
     /// What waits for company goes without.
     Hurry,
     Close,
@@ -56,14 +62,27 @@ pub(crate) struct Writer<M> {
     head: Head,
 }
 
-impl<M: Medium> Writer<M> {
+impl<M: Medium + 'static> Writer<M> {
     pub fn start(
         mut medium: M,
         key: SealingKey,
         messages: Receiver<Message>,
     ) -> Result<(Arc<Shared>, Self), OpenError> {
         let opened = opening::open(&mut medium, &key)?;
+        let hold = match &opened.memory {
+            memory if memory.awaits_sync => Hold::Sync,
+            memory if memory.attachment.is_some() => Hold::Attach,
+            _ => Hold::Nothing,
+        };
         let shared = Arc::new(Shared {
+            unconfirmed: Mutex::new(opened.memory.attachment.is_some().then_some(opened.head.count)),
+            told_change: Arc::new(AtomicU64::new(opened.head.change - 1)),
+            hold: watch::Sender::new(hold),
+            openings: AtomicU64::new(1),
+            calendar: Mutex::new(None),
+            newest: AtomicU64::new(opened.head.newest.0),
+            started: Instant::now(),
+            overdue: AtomicU64::new(0),
             database: RwLock::new(Some(opened.database)),
             memory: RwLock::new(opened.memory),
             lanes: Mutex::new(opened.lanes),
@@ -72,6 +91,7 @@ impl<M: Medium> Writer<M> {
             feed: watch::Sender::new(opened.head.change - 1),
             pulled: AtomicU64::new(0),
             health: watch::Sender::new(Health::Ready),
+            is_closing: Arc::default(),
             commits: Histogram::new(COMMIT_BOUNDS),
         });
         shared.lanes_moved.notify_one();
@@ -86,9 +106,15 @@ impl<M: Medium> Writer<M> {
             let (batch, other) = self.gather();
             let is_over = matches!(other, Some(Message::Close));
             let mut done = if batch.is_empty() { Ok(()) } else { self.commit(batch) };
-            if let (Ok(()), Some(Message::Compact(answer))) = (&done, other) {
-                done = self.compact(answer);
-            }
+            done = done.and_then(|()| match other {
+                Some(Message::Compact(answer)) => self.compact(answer),
+                Some(Message::Failed { opening, reason })
+                    if opening == self.shared.openings.load(Relaxed) =>
+                {
+                    Err(reason)
+                }
+                _ => Ok(()),
+            });
             if let Err(reason) = done
                 && !self.heal(reason)
             {
@@ -138,7 +164,12 @@ impl<M: Medium> Writer<M> {
 
     /// Nobody reads meanwhile: redb needs the database to itself.
     fn compact(&mut self, answer: oneshot::Sender<bool>) -> Result<(), String> {
-        let mut guard = self.shared.database.write().unwrap_or_else(PoisonError::into_inner);
+        // Somebody who reads for minutes must not hold up whoever writes.
+        let mut guard = match self.shared.database.try_write() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(()),
+        };
         let Some(database) = guard.as_mut() else { return Err("the store is not open".to_owned()) };
         match catch_unwind(AssertUnwindSafe(|| database.compact())) {
             Ok(Ok(smaller)) => {
@@ -183,19 +214,39 @@ impl<M: Medium> Writer<M> {
     fn publish(&mut self, committed: Committed) {
         let feed_moved = committed.head.change != self.head.change;
         self.head = committed.head;
-        {
-            let mut memory = self.shared.memory.write().unwrap_or_else(PoisonError::into_inner);
-            memory.set = committed.set;
-            memory.attachment = committed.attachment;
-            memory.bytes = committed.bytes;
-        }
-        if !committed.touched.is_empty() {
-            self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(committed.touched);
-            self.shared.lanes_moved.notify_one();
-        }
+        self.shared.newest.store(self.head.newest.0, Relaxed);
+        let awaits_sync = committed.memory.awaits_sync;
+        self.hold(awaits_sync, |shared| {
+            *shared.memory.write().unwrap_or_else(PoisonError::into_inner) = committed.memory;
+            if !committed.touched.is_empty() {
+                shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(committed.touched);
+                shared.lanes_moved.notify_one();
+            }
+        });
         if feed_moved {
             self.shared.feed.send_replace(self.head.change - 1);
         }
+    }
+
+    /// Sending ends before memory changes, and goes on behind that: whoever is let go finds the new settings.
+    fn hold(&self, awaits_sync: bool, change: impl FnOnce(&Shared)) {
+        let is_unconfirmed =
+            || self.shared.unconfirmed.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        let follow = || {
+            self.shared.hold.send_if_modified(|hold| {
+                let wanted = match *hold {
+                    _ if awaits_sync => Hold::Sync,
+                    Hold::Attach if is_unconfirmed() => Hold::Attach,
+                    _ => Hold::Nothing,
+                };
+                std::mem::replace(hold, wanted) != wanted
+            });
+        };
+        if awaits_sync {
+            follow();
+        }
+        change(&self.shared);
+        follow();
     }
 
     /// Closes the store and opens it again until that works. Calls that come meanwhile are turned away.
@@ -207,6 +258,7 @@ impl<M: Medium> Writer<M> {
         self.journal = None;
         let mut pause = FIRST_PAUSE;
         loop {
+            self.medium.distrust();
             match self.reopen() {
                 Ok(opened) => {
                     self.resume(opened);
@@ -237,6 +289,7 @@ impl<M: Medium> Writer<M> {
                 Ok(Message::Job(job)) => drop(job),
                 Ok(Message::Hurry) => drop(self.patient()),
                 Ok(Message::Compact(answer)) => drop(answer),
+                Ok(Message::Failed { .. }) => {}
                 Ok(Message::Close) | Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => return true,
             }
@@ -245,9 +298,13 @@ impl<M: Medium> Writer<M> {
 
     fn resume(&mut self, opened: Opened) {
         (self.head, self.journal) = (opened.head, Some(opened.journal));
-        *self.shared.memory.write().unwrap_or_else(PoisonError::into_inner) = opened.memory;
-        *self.shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.database);
-        self.shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(opened.lanes);
+        self.shared.openings.fetch_add(1, Relaxed);
+        let awaits_sync = opened.memory.awaits_sync;
+        self.hold(awaits_sync, |shared| {
+            *shared.memory.write().unwrap_or_else(PoisonError::into_inner) = opened.memory;
+            *shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(opened.database);
+            shared.lanes.lock().unwrap_or_else(PoisonError::into_inner).extend(opened.lanes);
+        });
         self.shared.feed.send_replace(self.head.change - 1);
         self.shared.health.send_replace(Health::Ready);
         self.shared.lanes_moved.notify_one();

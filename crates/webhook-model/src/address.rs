@@ -56,7 +56,7 @@ impl AddressPolicy {
     /// # Errors
     /// It is not public, and not opened.
     pub fn check(&self, address: IpAddr) -> Result<(), Blocked> {
-        let address = address.to_canonical();
+        let address = inner(address.to_canonical());
         if self.allow.iter().any(|network| network.contains(&address)) {
             return Ok(());
         }
@@ -65,6 +65,17 @@ impl AddressPolicy {
             IpAddr::V6(address) => class_v6(address),
         };
         class.map_or(Ok(()), |class| Err(Blocked { address, class }))
+    }
+}
+
+/// The IPv4 address that a NAT64 gateway goes on to (`64:ff9b::/96`, RFC 6052): it alone says where the request ends.
+fn inner(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(v6) if v6.segments()[..6] == [0x64, 0xff9b, 0, 0, 0, 0] => {
+            let [.., a, b, c, d] = v6.octets();
+            Ipv4Addr::new(a, b, c, d).into()
+        }
+        other => other,
     }
 }
 
@@ -171,7 +182,9 @@ mod tests {
             "::ffff:7f00:1",
             "::ffff:0:7f00:1",
             "64:ff9b::7f00:1",
-            "64:ff9b::808:808",
+            "64:ff9b::a9fe:a9fe",
+            "64:ff9b::a00:1",
+            "64:ff9b:0:0:0:1:808:808",
             "64:ff9b:1::1",
             "100::1",
             "100:0:0:1::1",
@@ -216,6 +229,7 @@ mod tests {
             "2003::1",
             "3ffe::1",
             "::ffff:1.1.1.1",
+            "64:ff9b::808:808",
         ] {
             check(public, true);
         }
@@ -227,6 +241,16 @@ mod tests {
         assert!(policy.check("10.9.8.7".parse().unwrap()).is_ok());
         assert!(policy.check("::ffff:10.9.8.7".parse().unwrap()).is_ok());
         assert!(policy.check("10.9.8.8".parse().unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_gateway_network_that_is_opened_opens_nothing_behind_it() {
+        let policy = AddressPolicy { allow: vec![parse_network("64:ff9b::/96").unwrap()] };
+        for inside in ["64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b::a00:1"] {
+            assert!(policy.check(inside.parse().unwrap()).is_err(), "{inside}");
+        }
+        let inside = AddressPolicy { allow: vec![parse_network("10.0.0.0/8").unwrap()] };
+        assert!(inside.check("64:ff9b::a00:1".parse().unwrap()).is_ok());
     }
 
     #[test]

@@ -15,6 +15,10 @@ pub enum Trigger {
     Manual,
     /// Somebody asked for a test event.
     Test,
+    /// Somebody asked for events of records that existed already.
+    Backfill,
+    /// A server action in Odoo made the event.
+    Action,
 }
 
 /// Where an attempt stands.
@@ -55,6 +59,12 @@ pub enum Failure {
     Inactive,
     /// A fault of this side.
     Internal,
+    /// Somebody cancelled the delivery.
+    Cancelled,
+    /// A 2xx answer that does not meet the subscription's own condition of success.
+    Rejected,
+    /// The event was caused by its own delivery.
+    Loop,
 }
 
 macro_rules! words {
@@ -86,7 +96,14 @@ macro_rules! words {
     };
 }
 
-words!(Trigger { Event = 1 => "event", Retry = 2 => "retry", Manual = 3 => "manual", Test = 4 => "test" });
+words!(Trigger {
+    Event = 1 => "event",
+    Retry = 2 => "retry",
+    Manual = 3 => "manual",
+    Test = 4 => "test",
+    Backfill = 5 => "backfill",
+    Action = 6 => "action",
+});
 words!(AttemptStatus { Pending = 1 => "pending", Success = 2 => "success", Failed = 3 => "failed" });
 words!(Failure {
     Timeout = 1 => "timeout",
@@ -101,6 +118,9 @@ words!(Failure {
     PayloadTooLarge = 10 => "payload_too_large",
     Inactive = 11 => "inactive",
     Internal = 12 => "internal",
+    Cancelled = 13 => "cancelled",
+    Rejected = 14 => "rejected",
+    Loop = 15 => "loop",
 });
 
 /// What came of one request, or of the try to make one. Data, never an `Err`.
@@ -116,6 +136,8 @@ pub enum Outcome {
         body: String,
         /// The body was cut, broke off, or overran the deadline.
         truncated: bool,
+        /// It calls itself HTML.
+        is_html: bool,
     },
     /// None came.
     Failed {

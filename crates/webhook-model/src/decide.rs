@@ -4,7 +4,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::{Attempt, AttemptError, AttemptStatus, Failure, Millis, Outcome, Trigger, limits};
+use crate::{Attempt, AttemptError, AttemptStatus, Failure, Millis, Outcome, Success, Trigger, limits};
 
 /// What an outcome means for its delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +38,10 @@ pub fn judge(outcome: &Outcome) -> Verdict {
             | Failure::HttpStatus
             | Failure::Render
             | Failure::PayloadTooLarge
-            | Failure::Inactive => Verdict::Final(*failure),
+            | Failure::Inactive
+            | Failure::Cancelled
+            | Failure::Rejected
+            | Failure::Loop => Verdict::Final(*failure),
         },
     }
 }
@@ -61,12 +64,19 @@ pub(crate) fn jittered(planned: Duration, jitter: Jitter) -> Duration {
     planned.mul_f64(0.8 + 0.4 * jitter.0.clamp(0.0, 1.0))
 }
 
-/// Reads `Retry-After` (RFC 9110 section 10.2.3): whole seconds or an HTTP date. Anything else is ignored.
+/// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds or an HTTP date. Many send a fraction, which is
+/// rounded up. Anything else is ignored.
 pub(crate) fn parse_retry_after(value: &str, now: Millis) -> Option<Duration> {
     let value = value.trim();
     if !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit()) {
         // More digits than fit are still "very long": the caller clamps.
         return Some(Duration::from_secs(value.parse().unwrap_or(u64::MAX)));
+    }
+    if let Some((whole, fraction)) = value.split_once('.')
+        && [whole, fraction].iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+    {
+        let begun = u64::from(fraction.bytes().any(|b| b != b'0'));
+        return Some(Duration::from_secs(whole.parse().unwrap_or(u64::MAX).saturating_add(begun)));
     }
     let date = httpdate::parse_http_date(value).ok()?;
     let since_epoch = date.duration_since(SystemTime::UNIX_EPOCH).ok()?;
@@ -86,28 +96,61 @@ pub struct Finished {
     pub at: Millis,
 }
 
+/// What a subscription says about the end of its attempts.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rules<'s> {
+    /// Attempts of one delivery in all.
+    pub max_attempts: u8,
+    /// What a 2xx answer must say besides.
+    pub success: Option<&'s Success>,
+}
+
+impl From<u8> for Rules<'_> {
+    fn from(max_attempts: u8) -> Self {
+        Self { max_attempts, success: None }
+    }
+}
+
+/// Why a 2xx answer does not count as delivered all the same.
+fn objection(outcome: &Outcome, success: Option<&Success>) -> Option<String> {
+    match outcome {
+        Outcome::Response { status: 200..=299, body, truncated, is_html, .. } => {
+            success?.objection(*is_html, body, *truncated)
+        }
+        _ => None,
+    }
+}
+
 /// The attempt that was pending, with its outcome; and the attempt that follows, if the subscription asks for one.
 ///
 /// A manual or test attempt is never followed by a retry.
-pub fn settle(
+pub fn settle<'s>(
     pending: Attempt,
     finished: Finished,
-    max_attempts: u8,
+    rules: impl Into<Rules<'s>>,
     jitter: Jitter,
 ) -> (Attempt, Option<Attempt>) {
-    let verdict = judge(&finished.outcome);
+    let Rules { max_attempts, success } = rules.into();
+    let objection = objection(&finished.outcome, success);
+    let verdict = match &objection {
+        Some(_) => Verdict::Final(Failure::Rejected),
+        None => judge(&finished.outcome),
+    };
     let mut attempt = Attempt { finished_at: Some(finished.at), next_attempt_at: None, ..pending };
     attempt.payload = finished.payload;
     attempt.duration = finished.duration;
     let mut retry_after = None;
     let mut message = String::new();
     match finished.outcome {
-        Outcome::Response { status, retry_after: asked, body, truncated } => {
+        Outcome::Response { status, retry_after: asked, body, truncated, .. } => {
             attempt.response_code = Some(status);
             attempt.response_body = Some(body);
             attempt.response_truncated = truncated;
             retry_after = asked;
-            message = status_message(status);
+            message = match objection {
+                Some(objection) => format!("the endpoint answered {status}, but {objection}"),
+                None => status_message(status),
+            };
         }
         Outcome::Failed { message: text, .. } => message.push_str(&text),
     }
@@ -152,7 +195,7 @@ mod tests {
     const NOW: Millis = Millis(1_795_000_000_000);
 
     fn response(status: u16) -> Outcome {
-        Outcome::Response { status, retry_after: None, body: String::new(), truncated: false }
+        Outcome::Response { status, retry_after: None, body: String::new(), truncated: false, is_html: false }
     }
 
     fn failed(failure: Failure) -> Outcome {
@@ -224,6 +267,10 @@ mod tests {
             assert_eq!(due.since(NOW).as_secs(), seconds, "{value}");
         }
         check("120", 120);
+        check("29.3", 30);
+        check("30.000", 30);
+        check("0.25", 5);
+        check("99999999999999999999999999.5", 86_400);
         check("1", 5);
         check("0", 5);
         check("99999999999999999999999999", 86_400);
@@ -233,7 +280,9 @@ mod tests {
         );
         check("Fri, 31 Dec 9999 23:59:59 GMT", 86_400);
         check("Thu, 01 Jan 1970 00:00:00 GMT", 5);
-        for junk in ["1e300", "inf", "nan", "-1", "1.5", "", "soon", "\u{0661}"] {
+        for junk in
+            ["1e300", "inf", "nan", "-1", "30.", ".5", "3.0.0", "-30.5", "+30.5", "", "soon", "\u{0661}"]
+        {
             check(junk, 5);
         }
     }
@@ -261,6 +310,33 @@ mod tests {
         check(1, Trigger::Event, failed(Failure::Render), 2, None);
         check(2, Trigger::Manual, response(503), 20, None);
         check(1, Trigger::Test, failed(Failure::Connect), 20, None);
+    }
+
+    #[test]
+    fn a_success_that_does_not_meet_the_condition_is_rejected_for_good() {
+        #[track_caller]
+        fn check(status: u16, body: &str, kind: Option<Failure>, again: bool) {
+            let condition = Success::parse(&serde_json::json!({"pointer": "/ok", "equals": true})).unwrap();
+            let rules = Rules { max_attempts: 3, success: condition.as_ref() };
+            let body = body.to_owned();
+            let outcome =
+                Outcome::Response { status, retry_after: None, body, truncated: false, is_html: false };
+            let (attempt, next) = settle(pending(1, Trigger::Event), finish(outcome), rules, Jitter(0.5));
+            assert_eq!(attempt.error.as_ref().map(|error| error.kind), kind, "{status}");
+            assert_eq!((next.is_some(), attempt.response_code), (again, Some(status)));
+            if let Some(error) = attempt.error {
+                assert!(
+                    error.message.starts_with(&format!("the endpoint answered {status}")),
+                    "{}",
+                    error.message
+                );
+            }
+        }
+        check(200, r#"{"ok":true}"#, None, false);
+        check(202, r#"{"ok":false}"#, Some(Failure::Rejected), false);
+        check(204, "", Some(Failure::Rejected), false);
+        check(302, r#"{"ok":true}"#, Some(Failure::Redirect), false);
+        check(503, r#"{"ok":true}"#, Some(Failure::HttpStatus), true);
     }
 
     #[test]

@@ -41,6 +41,46 @@ pub fn same(left: &Value, right: &Value) -> bool {
     }
 }
 
+/// One text for all values that are [`same`], and no other.
+pub fn canonical(value: &Value) -> String {
+    let mut text = String::new();
+    write_canonical(value, &mut text);
+    text
+}
+
+fn write_canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            // 1.0 is 1. Beyond 2^53 one float is several integers; such a pair is not worth an exception.
+            Some(float) if float.fract() == 0.0 && float.abs() < 9.1e15 => {
+                text.push_str(&format!("{}", float as i64));
+            }
+            _ => text.push_str(&number.to_string()),
+        },
+        Value::Array(items) => {
+            text.push('[');
+            for item in items {
+                write_canonical(item, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        Value::Object(map) => {
+            let mut keys: Vec<&String> = map.keys().collect();
+            keys.sort_unstable();
+            text.push('{');
+            for key in keys {
+                write_canonical(&Value::String(key.clone()), text);
+                text.push(':');
+                write_canonical(&map[key], text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        _ => text.push_str(&value.to_string()),
+    }
+}
+
 /// The length of the first integer literal outside strings that fits neither i64 nor u64.
 fn integer_too_long(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
@@ -68,7 +108,7 @@ fn integer_too_long(text: &str) -> Option<usize> {
     None
 }
 
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+pub(crate) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < bytes.len() {
         match bytes[at] {

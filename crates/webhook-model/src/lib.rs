@@ -20,7 +20,9 @@ pub mod limits;
 pub mod millis;
 pub mod pace;
 pub mod secret;
+mod shape;
 pub mod subscription;
+pub mod success;
 
 pub use attempt::{Attempt, AttemptError, AttemptStatus, Failure, Outcome, Trigger};
 pub use endpoint_url::EndpointUrl;
@@ -31,4 +33,6 @@ pub use invalid::{Invalid, InvalidKind};
 pub use millis::Millis;
 pub use pace::Pace;
 pub use secret::SigningSecret;
-pub use subscription::{Dialect, Endpoint, EventFilter, Subscription};
+pub use shape::Shape;
+pub use subscription::{Dialect, Endpoint, EventFilter, PreviousSecret, Subscription};
+pub use success::Success;

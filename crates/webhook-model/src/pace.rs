@@ -218,6 +218,7 @@ mod tests {
             retry_after: retry_after.map(str::to_owned),
             body: String::new(),
             truncated: false,
+            is_html: false,
         };
         for status in [200, 302, 404, 500] {
             check(answer(status, None), Some(Condition::Well));

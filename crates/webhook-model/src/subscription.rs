@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::{CustomHeaders, EndpointUrl, SigningSecret, SubscriptionId};
+use crate::{CustomHeaders, EndpointUrl, Millis, SigningSecret, SubscriptionId, Success};
 
 /// Which kinds of event a subscription asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum Dialect {
     Discord,
     /// Microsoft Teams' Markdown.
     Teams,
+    /// Google Chat's text format.
+    GoogleChat,
 }
 
 macro_rules! words {
@@ -54,15 +56,33 @@ macro_rules! words {
 }
 
 words!(EventFilter { Create => "create", Write => "write", Unlink => "unlink", All => "all" });
-words!(Dialect { Auto => "auto", Plain => "plain", Slack => "slack", Discord => "discord", Teams => "teams" });
+words!(Dialect {
+    Auto => "auto",
+    Plain => "plain",
+    Slack => "slack",
+    Discord => "discord",
+    Teams => "teams",
+    GoogleChat => "google_chat",
+});
+
+/// A secret that was replaced, and signs beside the new one so that receivers can follow in their own time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreviousSecret {
+    /// What it is.
+    pub secret: SigningSecret,
+    /// Until when it signs.
+    pub until: Millis,
+}
 
 /// The URL side of a subscription.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
-    /// Where to post.
-    pub url: EndpointUrl,
+    /// Where to post; none where events are only kept for reading.
+    pub url: Option<EndpointUrl>,
     /// Signs each request, where there is one.
     pub secret: Option<SigningSecret>,
+    /// The secret before, which signs as well for a while.
+    pub previous_secret: Option<PreviousSecret>,
     /// Sent with each request.
     pub headers: CustomHeaders,
     /// One deadline over the whole attempt, 1 to 60 s.
@@ -94,4 +114,19 @@ pub struct Subscription {
     pub paused: bool,
     /// Attempts of one delivery in all, 1 to 20.
     pub max_attempts: u8,
+    /// What a 2xx answer must say besides to count as delivered.
+    pub success: Option<Success>,
+}
+
+impl Endpoint {
+    /// The secrets that sign at `now`: the present one first.
+    pub fn signing_secrets(&self, now: Millis) -> impl Iterator<Item = &SigningSecret> {
+        let previous = self.previous_secret.as_ref().filter(|previous| now < previous.until);
+        self.secret.iter().chain(previous.filter(|_| self.secret.is_some()).map(|previous| &previous.secret))
+    }
+
+    /// The host of its URL.
+    pub fn host(&self) -> Option<&str> {
+        self.url.as_ref().map(EndpointUrl::host)
+    }
 }

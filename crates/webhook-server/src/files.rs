@@ -6,8 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, bail};
-use webhook_log::SealingKey;
+use anyhow::{Context, Result, anyhow, bail};
+use webhook_log::{SealingKey, medium};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -70,6 +70,11 @@ impl DataDir {
         self.0.join("log.redb")
     }
 
+    /// Whether there is a store, or what is left of one.
+    pub fn has_store(&self) -> bool {
+        self.store().exists() || medium::journal(&self.store()).exists()
+    }
+
     /// What secrets in the store are sealed with.
     pub fn key(&self) -> PathBuf {
         self.0.join("key")
@@ -95,24 +100,87 @@ impl DataDir {
     /// # Errors
     /// The file system said no, or a file is open to others.
     pub fn open(&self, token_file: Option<&Path>) -> Result<Opened> {
+        let key = self.key_for_start()?;
+        Ok(Opened { callers: self.callers_for_start(token_file)?, key })
+    }
+
+    /// The folder, made where it is missing and refused where others can read it, and the key in it. A new key is made
+    /// only where nothing is sealed yet.
+    ///
+    /// # Errors
+    /// The file system said no, a file is open to others, or the key of a store is missing.
+    pub fn key_for_start(&self) -> Result<SealingKey> {
         let folder = self.0.display();
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(&self.0)
             .advise(format!("the data directory {folder} cannot be made"), OTHER_DIR)?;
+        self.check_entries()?;
+        match self.read_keys()? {
+            (None, Some(before)) => Ok(self.new_key()?.replacing(&before)),
+            (Some(_), _) => self.present_key()?.ok_or_else(|| self.key_is_missing()),
+            _ if self.has_store() => Err(self.key_is_missing()),
+            _ => self.new_key(),
+        }
+    }
+
+    /// Makes a key where there is none.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn new_key(&self) -> Result<SealingKey> {
+        let (key, bytes) = SealingKey::generate().context("make a sealing key")?;
+        write_private(&self.key(), bytes.as_slice())?;
+        Ok(key)
+    }
+
+    /// Puts a new key in the place of one that cannot be used, which stays beside it.
+    ///
+    /// # Errors
+    /// The file system said no.
+    pub fn replace_key(&self, bytes: &[u8]) -> Result<()> {
+        let key = self.key();
+        if key.exists() {
+            let kept = key.with_extension("discarded");
+            fs::rename(&key, &kept).advise(format!("{} cannot be moved away", key.display()), SAME_USER)?;
+        }
+        write_private(&key, bytes)
+    }
+
+    /// What to do about a store whose key is not there.
+    pub fn key_is_missing(&self) -> anyhow::Error {
+        anyhow!(
+            "{} is missing, but there is a delivery log that was sealed with it; put the file back from where you keep it \
+             beside the backups; if it is lost, `mcp-webhookd recover --forget-secrets` goes on without the secrets, which \
+             Odoo then sends again",
+            self.key().display()
+        )
+    }
+
+    /// Refuses a folder and files that others can read.
+    ///
+    /// # Errors
+    /// One of them is open to others.
+    pub fn check_entries(&self) -> Result<()> {
         check_private(&self.0)?;
-        for entry in fs::read_dir(&self.0).advise(folder, SAME_USER)? {
+        for entry in fs::read_dir(&self.0).advise(self.0.display(), SAME_USER)? {
             check_private(&entry?.path())?;
         }
+        Ok(())
+    }
+
+    /// The tokens, made where they are missing.
+    ///
+    /// # Errors
+    /// The file system said no, or a file cannot be used.
+    pub fn callers_for_start(&self, token_file: Option<&Path>) -> Result<Callers> {
         let token_file = self.token_file(token_file);
         if make_token(&token_file)? {
             tracing::info!(file = %token_file.display(), "made a bearer token; Odoo needs what is in this file");
         }
         make_token(&self.admin_token())?;
-        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        let key = self.sealing_key(credentials.as_deref())?;
-        Ok(Opened { callers: self.read_callers(&token_file)?, key })
+        self.read_callers(&token_file)
     }
 
     /// Where the addon's tokens are; `configured` is `[server] token_file`.
@@ -135,36 +203,35 @@ impl DataDir {
         Ok(Callers { addon: Tokens::read(token_file)?, admin: Tokens::read(&self.admin_token())? })
     }
 
-    /// The key that seals secrets in the store, and the one before it while it is being replaced.
+    /// The key that seals secrets in the store; none where there is none. Makes nothing.
+    ///
+    /// # Errors
+    /// A key file cannot be used.
+    pub fn present_key(&self) -> Result<Option<SealingKey>> {
+        Ok(match self.read_keys()? {
+            (Some(present), None) => Some(SealingKey::new(&present)),
+            (Some(present), Some(before)) => Some(SealingKey::new(&present).replacing(&before)),
+            // The next start makes its successor.
+            (None, Some(before)) => Some(SealingKey::new(&before)),
+            (None, None) => None,
+        })
+    }
+
+    /// The key, and the one that it replaces.
     ///
     /// It is systemd's credential `key`, else the file `key`. What it replaces is `key.old` beside it, or, where the
     /// credential is new, the file `key`.
-    fn sealing_key(&self, credentials: Option<&Path>) -> Result<SealingKey> {
-        let credential = match credentials {
-            Some(folder) => read_key(&folder.join("key"))?,
-            None => None,
+    fn read_keys(&self) -> Result<(Option<KeyBytes>, Option<KeyBytes>)> {
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        let beside = |name: &str| match &credentials {
+            Some(folder) => read_key(&folder.join(name)),
+            None => Ok(None),
         };
         let (file, old) = (read_key(&self.key())?, read_key(&self.old_key())?);
-        let (present, before) = match (credential, file) {
-            (Some(credential), file) => {
-                let beside =
-                    credentials.map(|folder| read_key(&folder.join("key.old"))).transpose()?.flatten();
-                (credential, beside.or(file).or(old))
-            }
-            (None, Some(file)) => (file, old),
-            (None, None) if old.is_none() && self.store().exists() => bail!(
-                "{} is missing, but there is a store that was written with it; restore it from a backup, or move {} away to begin anew",
-                self.key().display(),
-                self.store().display()
-            ),
-            (None, None) => {
-                let (_, bytes) = SealingKey::generate().context("make a sealing key")?;
-                write_private(&self.key(), bytes.as_slice())?;
-                (bytes, old)
-            }
-        };
-        let key = SealingKey::new(&present);
-        Ok(before.map_or(key.clone(), |before| key.replacing(&before)))
+        Ok(match beside("key")? {
+            Some(credential) => (Some(credential), beside("key.old")?.or(file).or(old)),
+            None => (file, old),
+        })
     }
 
     /// The key before the present one: to replace a key, rename `key` to this, and start.
@@ -173,8 +240,10 @@ impl DataDir {
     }
 }
 
+type KeyBytes = Zeroizing<[u8; 32]>;
+
 /// A key file's 32 bytes, or none where there is no such file.
-fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
+fn read_key(path: &Path) -> Result<Option<KeyBytes>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -184,7 +253,12 @@ fn read_key(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>> {
     match bytes.as_slice().try_into() {
         Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
         Err(_) => {
-            bail!("{} has {} bytes, 32 are expected; restore it from a backup", path.display(), bytes.len())
+            bail!(
+                "{} has {} bytes, 32 are expected; put the right file back; if it is lost, `mcp-webhookd recover \
+                 --forget-secrets` goes on without the secrets",
+                path.display(),
+                bytes.len()
+            )
         }
     }
 }
@@ -211,7 +285,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
         io::Write::write_all(&mut file, bytes)?;
         file.sync_all()?;
         fs::rename(&unfinished, path)?;
-        path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
+        // A bare name is one of the present folder.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        fs::File::open(folder)?.sync_all()
     };
     write().advise(format!("{} cannot be written", path.display()), SAME_USER)
 }

@@ -1,14 +1,14 @@
 //! The HTTP side, before JSON-RPC: who may come in, how much and how slowly, and the two plain pages.
 
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use tokio::sync::Semaphore;
-use webhook_model::limits;
+use webhook_model::{Shape, limits};
 
 use crate::{
     guests::Guest,
@@ -23,6 +23,8 @@ const CONCURRENT: usize = 256;
 /// Bodies worked on at once, in KiB; a larger one has its turn alone. Reading, parsing and storing one takes several
 /// times its size.
 const WORKED_ON: u32 = 2 << 10;
+/// How long a challenge may be.
+const CHALLENGE: RangeInclusive<usize> = 32..=128;
 
 /// What stands in front of the methods.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Front {
             return Ok(plain(StatusCode::FORBIDDEN, "this address is not for browsers, nor for this Host\n"));
         }
         match (request.method(), request.uri().path()) {
-            (&Method::GET, "/healthz") => return Ok(self.health()),
+            (&Method::GET, "/healthz") => return Ok(self.prove(headers, self.health())),
             (&Method::GET, "/metrics") => return Ok(self.metrics().await),
             (&Method::POST, "/") => {}
             (_, "/" | "/healthz" | "/metrics") => return Ok(plain(StatusCode::METHOD_NOT_ALLOWED, "")),
@@ -85,6 +87,11 @@ impl Front {
         let Ok(_turn) = self.work.acquire_many((weight + 1).min(WORKED_ON)).await else {
             return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, ""));
         };
+        if bytes.trim_ascii_start().starts_with(b"[")
+            && Shape::of(&bytes).members[0] > limits::BATCH_CALLS as usize
+        {
+            return Ok(too_many_calls());
+        }
         let answer =
             rpc.call(Request::from_parts(parts, HttpBody::new(http_body_util::Full::new(bytes)))).await;
         Ok(match answer {
@@ -140,6 +147,23 @@ impl Front {
         typed(status, "application/json", body.to_string())
     }
 
+    /// Adds the proof that this process knows the tokens, where one is asked for: whoever took the port while it was
+    /// down cannot give it.
+    fn prove(&self, headers: &HeaderMap, mut answer: HttpResponse) -> HttpResponse {
+        let challenge = headers.get("x-mcp-challenge").and_then(|value| value.to_str().ok());
+        let is_one =
+            |text: &&str| CHALLENGE.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        if let Some(challenge) = challenge.filter(is_one) {
+            let callers = self.service.live.callers();
+            let proofs: Vec<_> =
+                callers.addon.proofs(challenge).chain(callers.admin.proofs(challenge)).collect();
+            if let Ok(value) = HeaderValue::try_from(proofs.join(",")) {
+                answer.headers_mut().insert("x-mcp-proof", value);
+            }
+        }
+        answer
+    }
+
     async fn metrics(&self) -> HttpResponse {
         let service = Arc::clone(&self.service);
         // It reads the log, which may have to wait for the disk.
@@ -154,18 +178,49 @@ impl Front {
     }
 }
 
+/// Reads what is still coming of a body that is refused, as much again as may come at most: who is still writing when
+/// the connection closes never sees the answer.
+async fn read_away(incoming: &mut Incoming) {
+    let mut left = limits::REQUEST_BYTES;
+    let reading = async {
+        while left > 0
+            && let Some(Ok(frame)) = incoming.frame().await
+        {
+            left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+        }
+    };
+    let _ = tokio::time::timeout(BODY_TIME, reading).await;
+}
+
 /// A request's whole body, or the answer to one that is too large or too slow.
-async fn take_in(body: Incoming) -> Result<Bytes, HttpResponse> {
-    let body = Limited::new(body, limits::REQUEST_BYTES).collect();
+async fn take_in(mut incoming: Incoming) -> Result<Bytes, HttpResponse> {
+    // One buffer from the start: collected parts would be copied beside themselves.
+    let length = usize::try_from(incoming.size_hint().lower()).unwrap_or(0).min(limits::REQUEST_BYTES);
+    let mut body = Limited::new(&mut incoming, limits::REQUEST_BYTES);
+    let body = async {
+        let mut whole = Vec::with_capacity(length);
+        while let Some(frame) = body.frame().await.transpose()? {
+            whole.extend_from_slice(frame.data_ref().map_or(&[][..], |data| data));
+        }
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Bytes::from(whole))
+    };
     match tokio::time::timeout(BODY_TIME, body).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Ok(whole)) => Ok(whole),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             let limit = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
+            read_away(&mut incoming).await;
             Err(jsonrpsee::server::http::response::too_large(limit))
         }
         Ok(Err(_)) => Err(plain(StatusCode::BAD_REQUEST, "")),
         Err(_) => Err(plain(StatusCode::REQUEST_TIMEOUT, "")),
     }
+}
+
+/// A batch over its limit, before each of its calls is held.
+fn too_many_calls() -> HttpResponse {
+    let error = jsonrpsee::types::error::reject_too_big_batch_request(limits::BATCH_CALLS as usize);
+    let response = jsonrpsee::MethodResponse::error(jsonrpsee::types::Id::Null, error);
+    typed(StatusCode::OK, "application/json; charset=utf-8", response.into_json().get().to_owned())
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

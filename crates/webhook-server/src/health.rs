@@ -3,7 +3,7 @@
 use std::{sync::atomic::Ordering::Relaxed, time::Duration};
 
 use serde::Serialize;
-use webhook_log::Health;
+use webhook_log::{Health, Hold};
 
 use crate::{rpc::Service, upkeep::Space};
 
@@ -44,7 +44,22 @@ pub fn reasons(service: &Service) -> Vec<Reason> {
         message: "nothing is sent any more; restart mcp-webhookd and report its log".to_owned(),
         stops_work: true,
     });
-    store.into_iter().chain(dispatcher).chain(low_disk(service)).chain(silent_odoo(service)).collect()
+    let held = (*service.log.hold().borrow() == Hold::Sync).then(|| Reason {
+        kind: "awaiting_sync",
+        message: "the delivery log was put back to an earlier state, so its subscriptions may be those of another day; \
+                  nothing is sent until Odoo has sent them again: look whether Odoo runs, with its scheduled actions"
+            .to_owned(),
+        stops_work: true,
+    });
+    store
+        .into_iter()
+        .chain(dispatcher)
+        .chain(held)
+        .chain(unreadable(service))
+        .chain(unpulled(service))
+        .chain(low_disk(service))
+        .chain(silent_odoo(service))
+        .collect()
 }
 
 /// Told before intake stops.
@@ -54,6 +69,33 @@ fn low_disk(service: &Service) -> Option<Reason> {
     is_low.then(|| Reason {
         kind: "disk_low",
         message: format!("{space} in {}; make room, or lower retention.days", service.data.path().display()),
+        stops_work: false,
+    })
+}
+
+/// Their settings are in Odoo, which sends them when it attaches to a log that has lost some.
+fn unreadable(service: &Service) -> Option<Reason> {
+    let count = service.log.subscriptions().unreadable().len();
+    (count > 0).then(|| Reason {
+        kind: "subscriptions_unreadable",
+        message: format!(
+            "{count} stored subscriptions cannot be read, and their deliveries wait; Odoo sends them again when it is \
+             restarted, or delete and create them again"
+        ),
+        stops_work: false,
+    })
+}
+
+/// What is kept longer than asked for, and not for ever.
+fn unpulled(service: &Service) -> Option<Reason> {
+    let since = service.log.overdue()?;
+    Some(Reason {
+        kind: "unpulled",
+        message: format!(
+            "outcomes since {since} are kept beyond retention.days because Odoo has not asked for them; after {} days they \
+             go unseen: look whether Odoo runs, with its scheduled actions",
+            service.unpulled.as_secs() / 86_400
+        ),
         stops_work: false,
     })
 }

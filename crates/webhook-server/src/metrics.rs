@@ -3,11 +3,13 @@
 use std::{
     collections::BTreeMap,
     fmt::{Display, Write},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
 };
 
+use tokio_util::sync::CancellationToken;
 use webhook_dispatch::Counters;
-use webhook_log::{Backlog, Distribution, Waiting};
+use webhook_log::{Backlog, Distribution, Snapshot, Waiting};
 use webhook_model::Failure;
 
 use crate::{rpc::Service, upkeep::Space};
@@ -88,7 +90,45 @@ pub fn outcomes(counters: &Counters) -> impl Iterator<Item = (&'static str, u64)
 }
 
 /// The backlog by state, every state named.
-pub fn backlog_by_state(service: &Service) -> Option<BTreeMap<Waiting, Backlog>> {
+pub type States = BTreeMap<Waiting, Backlog>;
+
+/// With more pending deliveries than these nobody who asks has them counted by state.
+const COUNTED_AT_ONCE: u64 = 10_000;
+
+/// The backlog by state: counted now where it is small, else as [`watch_backlog`] last found it; none before it has.
+pub fn backlog_by_state(service: &Service) -> Option<States> {
+    if is_large(service)? {
+        return service.backlog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    }
+    count_backlog(service)
+}
+
+fn is_large(service: &Service) -> Option<bool> {
+    Some(service.log.read(Snapshot::pending).ok()? > COUNTED_AT_ONCE)
+}
+
+/// Counts a large backlog every now and then, with a small part of a processor, so that it costs the same to ask for it
+/// as for a small one.
+pub async fn watch_backlog(service: Arc<Service>, stop: CancellationToken) {
+    const LEAST: Duration = Duration::from_secs(5);
+    const PART: u32 = 20;
+    loop {
+        let started = Instant::now();
+        let counting = Arc::clone(&service);
+        let counted = tokio::task::spawn_blocking(move || {
+            let found = if is_large(&counting)? { count_backlog(&counting) } else { None };
+            *counting.backlog.lock().unwrap_or_else(PoisonError::into_inner) = found;
+            Some(())
+        });
+        let _ = counted.await;
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(LEAST.max(started.elapsed() * PART)) => {}
+        }
+    }
+}
+
+fn count_backlog(service: &Service) -> Option<States> {
     let set = service.log.subscriptions();
     let is_paused = |id| set.get(id).is_some_and(|subscription| subscription.paused);
     let mut found = service.log.read(|snapshot| snapshot.backlog(service.now(), is_paused)).ok()?;
@@ -99,8 +139,9 @@ pub fn backlog_by_state(service: &Service) -> Option<BTreeMap<Waiting, Backlog>>
 }
 
 fn backlog(page: &mut Page, service: &Service) {
+    let Ok(pending) = service.log.read(Snapshot::pending) else { return };
+    page.gauge("pending", "Deliveries that are pending.", pending);
     let Some(states) = backlog_by_state(service) else { return };
-    page.gauge("pending", "Deliveries that are pending.", states.values().map(|s| s.count).sum::<u64>());
     page.head("backlog", "gauge", "Pending deliveries by what they wait for: due, retry, paused.");
     for (state, found) in &states {
         page.sample("backlog", &format!("{{state=\"{}\"}}", state.as_str()), found.count);

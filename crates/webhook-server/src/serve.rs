@@ -33,11 +33,15 @@ use crate::{
     guests::{Guest, Guests},
     knock,
     live::{self, Live, LiveTransport},
-    rpc::{self, Service, middleware::Guarded},
+    metrics,
+    rpc::{Service, middleware::Methods},
     systemd,
     tls::Greeter,
     upkeep,
 };
+
+/// The log must be closed within this time; only a compaction takes longer, and it may be broken off as by a crash.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// The head of a request must be there within this time.
 const HEAD_TIME: Duration = Duration::from_secs(5);
@@ -70,42 +74,50 @@ impl Sidecar {
     /// What is in the way, with the remedy.
     pub async fn open_with(config: Config, data: DataDir, source: Box<dyn live::Source>) -> Result<Self> {
         let greeter = Greeter::new(&config)?;
-        let opened = data.open(config.token_file.as_deref())?;
+        let key = data.key_for_start()?;
+        let token_file = config.token_file.clone();
+        let callers = || data.callers_for_start(token_file.as_deref());
+        // A store that is refused finds everything as it was; where there is none, tokens are told of first.
+        let early = if data.has_store() { None } else { Some(callers()?) };
         let listener = TcpListener::bind(config.listen).await.advise(
             format!("{} cannot be listened on", config.listen),
             "end what listens there already, or choose another address with --listen ADDR:PORT",
         )?;
         let address = listener.local_addr()?;
-        let (store, key) = (medium::File::new(data.store()), opened.key);
+        let store = medium::File::new(data.store());
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await?;
         let log = log.map_err(|error| anyhow!(advice::of_open(&error)))?;
+        let callers = early.map_or_else(callers, Ok)?;
         let clock = Arc::new(SystemClock);
-        let live = Live::new(config.clone(), data.clone(), opened.callers, greeter, address.port(), source)?;
+        let live = Live::new(config.clone(), data.clone(), callers, greeter, address.port(), source)?;
         let live = Arc::new(live);
         let counters = Arc::new(Counters::default());
+        let dispatcher = Dispatcher::new(
+            log.clone(),
+            LiveTransport(Arc::clone(&live)),
+            Arc::clone(&clock),
+            Arc::clone(&counters),
+            Options { max_in_flight: config.max_in_flight },
+        );
         let service = Arc::new(Service {
             log: log.clone(),
-            clock: Arc::clone(&clock),
-            live: Arc::clone(&live),
+            clock,
+            live,
             data: data.clone(),
-            counters: Arc::clone(&counters),
+            backlog: Default::default(),
+            counters,
+            canceller: dispatcher.canceller(),
             preview_turn: Semaphore::new(1),
             dispatcher_gone: Default::default(),
             retention: config.retention,
             retention_bytes: config.retention_bytes,
+            unpulled: config.unpulled,
             version: env!("CARGO_PKG_VERSION"),
             started: Instant::now(),
             submitted: Default::default(),
             pulled_at: Default::default(),
             pulled_to: Default::default(),
         });
-        let dispatcher = Dispatcher::new(
-            log.clone(),
-            LiveTransport(live),
-            clock,
-            counters,
-            Options { max_in_flight: config.max_in_flight },
-        );
         let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
         Ok(Self { data, listener, address, log, front, service, dispatcher })
     }
@@ -133,18 +145,26 @@ impl Sidecar {
         files::write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
         tracing::info!(address = %self.address, data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
+        tokio::spawn(knock::wait_for_odoo(self.log.clone(), stop.clone()));
         let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
+        let backlog = tokio::spawn(metrics::watch_backlog(Arc::clone(&self.service), stop.clone()));
         let space = tokio::spawn(upkeep::guard_space(Arc::clone(&self.service), stop.clone()));
         let dispatcher =
             tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(&self.service), stop.child_token())?);
         systemd::tell(NotifyState::Ready);
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
-        let _ = tokio::join!(dispatcher, knocker, retention, space, watchdog);
+        let _ = tokio::join!(dispatcher, knocker, retention, backlog, space, watchdog);
         let log = self.log;
-        tokio::task::spawn_blocking(move || log.close()).await?;
+        let closing = tokio::task::spawn_blocking(move || log.close());
+        let is_closed = tokio::time::timeout(CLOSE_TIME, closing).await.is_ok();
         let _ = std::fs::remove_file(self.data.address());
-        tracing::info!("stopped");
+        match is_closed {
+            true => tracing::info!("stopped"),
+            false => tracing::warn!(
+                "stopped in the middle of a compaction; the next start goes on from the journal"
+            ),
+        }
         Ok(())
     }
 }
@@ -188,14 +208,14 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
     let config = ServerConfig::builder()
         .http_only()
         .max_request_body_size(request_bytes)
-        .max_response_body_size(request_bytes)
+        .max_response_body_size(2 * request_bytes)
         .max_connections(u32::MAX)
         .set_batch_request_config(BatchRequestConfig::Limit(limits::BATCH_CALLS))
         .build();
-    let middleware = RpcServiceBuilder::new().layer_fn(Guarded);
-    let builder = Server::builder().set_config(config).set_rpc_middleware(middleware).to_service_builder();
     let live = Arc::clone(&service.live);
-    let methods = rpc::module(service);
+    let middleware =
+        RpcServiceBuilder::new().layer_fn(move |inner| Methods { inner, service: Arc::clone(&service) });
+    let builder = Server::builder().set_config(config).set_rpc_middleware(middleware).to_service_builder();
     // jsonrpsee wants a handle of its own; connections end through `stop` and its guard is not used.
     let (stop_handle, _server_handle) = stop_channel();
     let guests = Guests::new();
@@ -219,7 +239,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
         };
         while connections.try_join_next().is_some() {}
         let _ = stream.set_nodelay(true);
-        let rpc = builder.clone().build(methods.clone(), stop_handle.clone());
+        let rpc = builder.clone().build(jsonrpsee::Methods::new(), stop_handle.clone());
         let (front, stop, greeter) = (Arc::clone(&front), stop.clone(), live.greeter());
         connections.spawn(async move {
             let served = serve_connection(stream, &greeter, front, Arc::clone(&guest), rpc, stop);

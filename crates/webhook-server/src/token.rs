@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::{Result, bail};
+use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -13,7 +14,14 @@ const SHORTEST: usize = 24;
 
 /// Tokens that are all valid: one a line, so that a new one can be added before the old one goes.
 #[derive(Clone)]
-pub struct Tokens(Vec<[u8; 32]>);
+pub struct Tokens(Vec<Token>);
+
+/// What is kept of one, instead of the token itself.
+#[derive(Clone)]
+struct Token {
+    digest: [u8; 32],
+    mac: Hmac<Sha256>,
+}
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,20 +48,36 @@ impl Tokens {
                 path.display()
             );
         }
-        Ok(Self(lines.iter().map(|line| digest(line)).collect()))
+        lines.iter().map(|line| Token::of(line)).collect::<Result<_>>().map(Self)
     }
 
     /// Whether `token` is one of them. Takes as long for each wrong one.
     pub fn contains(&self, token: &str) -> bool {
         let given = digest(token);
-        self.0.iter().fold(subtle::Choice::from(0), |found, known| found | known.ct_eq(&given)).into()
+        self.0.iter().fold(subtle::Choice::from(0), |found, known| found | known.digest.ct_eq(&given)).into()
+    }
+
+    /// For each of them the lower-case hex of HMAC-SHA256(token, "mcp-webhookd:" and the challenge): who knows one can
+    /// tell that this process knows it, and nobody learns it.
+    pub fn proofs(&self, challenge: &str) -> impl Iterator<Item = String> {
+        self.0.iter().map(move |token| {
+            let mac = token.mac.clone().chain_update("mcp-webhookd:").chain_update(challenge);
+            mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+        })
+    }
+}
+
+impl Token {
+    fn of(text: &str) -> Result<Self> {
+        let mac = Hmac::new_from_slice(text.as_bytes()).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Ok(Self { digest: digest(text), mac })
     }
 }
 
 /// A step of a rotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// A new token comes first in the file; the newest one before stays, until Odoo has the new one.
+    /// A new token comes first in the file; those before stay, for nobody knows which of them Odoo has.
     Begin,
     /// Only the newest token stays.
     Finish,
@@ -66,11 +90,13 @@ pub enum Rotation {
 pub fn rotate(path: &Path, step: Rotation) -> Result<()> {
     let before = fs::read_to_string(path)
         .advise(format!("the token file {}", path.display()), "start the sidecar once, then it is there")?;
-    let newest = before.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
-    let after = match step {
-        Rotation::Begin => format!("{}\n{newest}\n", random()?),
-        Rotation::Finish => format!("{newest}\n"),
-    };
+    let mut tokens: Vec<&str> = before.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let new = random()?;
+    match step {
+        Rotation::Begin => tokens.insert(0, &new),
+        Rotation::Finish => tokens.truncate(1),
+    }
+    let after = format!("{}\n", tokens.join("\n"));
     crate::files::write_private(path, after.as_bytes())
 }
 
@@ -104,9 +130,26 @@ mod tests {
         let tokens = Tokens::read(&path).unwrap();
         let new = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
         assert!(new != old && tokens.contains(&new) && tokens.contains(&old));
+        // Whoever rotates again has lost the new one, or forgotten where he was.
+        rotate(&path, Rotation::Begin).unwrap();
+        let tokens = Tokens::read(&path).unwrap();
+        assert!(tokens.contains(&new) && tokens.contains(&old), "Odoo may have either of them");
+        let newest = fs::read_to_string(&path).unwrap().lines().next().unwrap().to_owned();
         rotate(&path, Rotation::Finish).unwrap();
         let tokens = Tokens::read(&path).unwrap();
-        assert!(tokens.contains(&new) && !tokens.contains(&old));
+        assert!(tokens.contains(&newest) && !tokens.contains(&new) && !tokens.contains(&old));
+    }
+
+    /// Made by Python's `hmac`, which is what the addon has.
+    #[test]
+    fn a_proof_is_the_keyed_digest_of_the_challenge() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        fs::write(&path, format!("{}\n{}\n", "k".repeat(24), random().unwrap())).unwrap();
+        let proofs: Vec<_> = Tokens::read(&path).unwrap().proofs(&"c".repeat(32)).collect();
+        assert_eq!(proofs.len(), 2);
+        assert_eq!(proofs[0], "5ddd56bb77190bd08bc5acc3b8e6ca7381d5e8e9cabcaf7831585f766f9bdf4d");
+        assert_ne!(proofs[0], proofs[1]);
     }
 
     #[test]

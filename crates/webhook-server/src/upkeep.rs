@@ -3,8 +3,7 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use tokio_util::sync::CancellationToken;
-use webhook_log::Log;
-use webhook_model::Millis;
+use webhook_log::{Keep, Log};
 
 use crate::rpc::Service;
 
@@ -22,10 +21,10 @@ const RESERVE_PART: u64 = 20;
 /// Forgets deliveries that are older than the retention, and the oldest where there are too many of them.
 pub async fn retain(service: Arc<Service>, stop: CancellationToken) {
     loop {
-        let before = service.oldest_event(service.now());
-        forget_old(&service.log, before).await;
+        let keep = service.keep(service.now());
+        forget_old(&service.log, keep, &stop).await;
         if let Some(most) = service.retention_bytes {
-            forget_surplus(&service.log, most).await;
+            forget_surplus(&service.log, keep, most, &stop).await;
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -34,14 +33,17 @@ pub async fn retain(service: Arc<Service>, stop: CancellationToken) {
     }
 }
 
-async fn forget_old(log: &Log, before: Millis) {
-    while let Ok(PURGE_STEP..) = log.purge(before, PURGE_STEP).await {
+async fn forget_old(log: &Log, keep: Keep, stop: &CancellationToken) {
+    while !stop.is_cancelled()
+        && let Ok(PURGE_STEP..) = log.purge(keep, PURGE_STEP).await
+    {
         tokio::task::yield_now().await;
     }
 }
 
-async fn forget_surplus(log: &Log, most: u64) {
-    while log.stored_bytes() > most && matches!(log.purge_pulled(PURGE_STEP).await, Ok(1..)) {
+async fn forget_surplus(log: &Log, keep: Keep, most: u64, stop: &CancellationToken) {
+    let is_too_much = || log.stored_bytes() > most && !stop.is_cancelled();
+    while is_too_much() && matches!(log.purge_surplus(keep.unpulled_since, PURGE_STEP).await, Ok(1..)) {
         tokio::task::yield_now().await;
     }
 }

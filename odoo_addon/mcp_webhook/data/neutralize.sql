@@ -7,5 +7,8 @@ UPDATE mcp_event_subscription
 
 DELETE FROM mcp_webhook_outbox;
 
+-- Whatever sidecar it is given later: an administrator must say first that it is production.
+UPDATE mcp_webhook_binding SET confirmed = FALSE;
+
 DELETE FROM ir_config_parameter
  WHERE key IN ('mcp_webhook.sidecar_token', 'mcp_webhook.sidecar_url', 'mcp_webhook.wake_url');

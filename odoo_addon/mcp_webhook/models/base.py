@@ -1,54 +1,84 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-"""The four doors through which the ORM changes records.
+"""The doors through which the ORM changes records: what passes is noted.
 
-Ordinary inheritance, at the bottom of every model: registry classes are not
-patched, because any automation rule edited in the same process removes patches.
+Ordinary inheritance, at the bottom of every model: registry classes are not patched,
+because any automation rule edited in the same process removes patches. Nothing here
+reads, flushes or computes through the ORM.
 """
 
 from odoo import api, models
 
-from .. import capture
-from ..emit import parting_words
+from ..capture import doors, journal
+from ..capture.watch import watch_for
 
 
 class Base(models.AbstractModel):
     _inherit = "base"
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        records = super().create(vals_list)
-        if records and capture.watch_for(self) is not None:
-            capture.note_created(records)
+    def _create(self, data_list):
+        records = super()._create(data_list)
+        watch = watch_for(self)
+        if watch is not None:
+            journal.note_created(records, watch)
+        else:
+            journal.stir(records)
         return records
 
     def write(self, vals):
-        watch = capture.watch_for(self) if self and vals else None
-        if watch is None:
-            return super().write(vals)
-        names = watch.fields.intersection(vals)
-        real = self.browse(filter(None, self._ids))
-        if names and real:
-            capture.note_before(real, names)
-        result = super().write(vals)
-        capture.note_written(real)
-        return result
+        watch = watch_for(self) if self and vals else None
+        if watch is not None:
+            journal.note_pairs(self, watch, vals)
+            if watch.sees_changes:
+                journal.note_written(self)
+        journal.stir(self)
+        return super().write(vals)
 
-    def unlink(self):
-        watch = capture.watch_for(self) if self else None
-        if watch is None:
-            return super().unlink()
-        env, name, ids = self.env, self._name, self._ids
-        parting = parting_words(self, watch)
-        result = super().unlink()
-        capture.note_unlinked(env, name, ids, parting)
-        return result
+    def _write_multi(self, vals_list):
+        watch = watch_for(self) if self else None
+        if watch is not None and watch.sees_changes:
+            names = {name for vals in vals_list for name in vals}
+            if self._log_access:
+                names |= {"write_date", "write_uid"}
+            journal.note_columns(self, watch, sorted(names))
+        else:
+            journal.stir(self)
+        return super()._write_multi(vals_list)
+
+    def _parent_store_update(self):
+        watch = watch_for(self) if self else None
+        if watch is not None:
+            journal.note_paths(self, watch)
+        return super()._parent_store_update()
+
+    def _update_field_translations(self, field_name, translations, *args, **kwargs):
+        watch = watch_for(self) if self else None
+        if watch is not None and watch.sees_changes:
+            journal.note_columns(self, watch, [field_name])
+        else:
+            journal.stir(self)
+        return super()._update_field_translations(
+            field_name, translations, *args, **kwargs
+        )
 
     def _compute_field_value(self, field):
-        watch = capture.watch_for(self) if field.store else None
-        if watch is not None and watch.fields:
-            computed = {f.name for f in self.pool.field_computed[field] if f.store}
-            names = watch.fields & computed
-            real = self.browse(filter(None, self._ids))
-            if names and real:
-                capture.note_before(real, names)
+        """A computed many2many is written without a `write()`."""
+        watch = watch_for(self) if field.store else None
+        if watch is not None and watch.sides:
+            names = {computed.name for computed in self.pool.field_computed[field]}
+            journal.note_pairs(self, watch, names)
         return super()._compute_field_value(field)
+
+    def unlink(self):
+        """At the top of the model there is another door; here come what has none."""
+        doors.note_leaving_below(self)
+        result = super().unlink()
+        journal.stir(self)
+        return result
+
+    @api.model
+    def _register_hook(self):
+        result = super()._register_hook()
+        if self._name == "mcp.event.subscription":
+            doors.install(self.pool)
+            self._forget_watched_here()
+        return result

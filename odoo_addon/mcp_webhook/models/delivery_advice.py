@@ -5,6 +5,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
+from .. import limits
+from ..translated import translated
 from .mcp_event_subscription_preview import readable_json
 
 SHOWN_IDS = 5  # of the up to 200 records of an event
@@ -18,6 +20,8 @@ class McpWebhookDelivery(models.Model):
     response_readable = fields.Text("Response, Indented", compute="_compute_readable")
     record_list = fields.Char("Records", compute="_compute_record_list")
     attempt_of = fields.Char("Try", compute="_compute_attempt_of")
+    outcome = fields.Char(compute="_compute_outcome", help="How it ended, in words.")
+    error_in_words = fields.Text("Error Text", compute="_compute_error_in_words")
     is_template_fault = fields.Boolean(compute="_compute_advice")
 
     @api.depends(
@@ -26,8 +30,8 @@ class McpWebhookDelivery(models.Model):
         "response_code",
         "error_kind",
         "next_attempt_at",
-        "subscription_id.is_alerting",
-        "subscription_id.paused",
+        "failed_in_odoo",
+        "response_body",
     )
     @api.depends_context("lang")
     def _compute_advice(self):
@@ -36,6 +40,46 @@ class McpWebhookDelivery(models.Model):
             delivery.is_template_fault = delivery.status == "failed" and (
                 delivery.response_code in (400, 422) or delivery.error_kind == "render"
             )
+
+    @api.depends("status", "response_code", "error_kind")
+    @api.depends_context("lang")
+    def _compute_outcome(self):
+        for delivery in self:
+            code = delivery.response_code
+            if delivery.status == "pending":
+                delivery.outcome = False
+            elif delivery.status == "success" or delivery.error_kind == "http_status":
+                delivery.outcome = self.env._("the endpoint answered %s.", code)
+            else:
+                delivery.outcome = delivery._kind_in_words(delivery.error_kind) or (
+                    self.env._("the endpoint answered %s.", code) if code else False
+                )
+
+    @api.depends("error_message")
+    @api.depends_context("lang")
+    def _compute_error_in_words(self):
+        for delivery in self:
+            text = delivery.error_message
+            delivery.error_in_words = text and translated(self.env, text)
+
+    def _kind_in_words(self, kind):
+        return {
+            "timeout": self.env._("the endpoint did not answer in time."),
+            "dns": self.env._("the name of its host is not known."),
+            "connect": self.env._("nothing answers at its host and port."),
+            "tls": self.env._("there is no secure connection to it."),
+            "blocked_address": self.env._("its host is at an internal address."),
+            "redirect": self.env._("it points to another address."),
+            "protocol": self.env._("what answers there does not speak HTTP properly."),
+            "render": self.env._("the payload template could not be filled."),
+            "payload_too_large": self.env._("the payload is too large."),
+            "inactive": self.env._("the subscription was inactive."),
+            "internal": self.env._("it failed before it could be sent."),
+            "expired": self.env._("it waited longer than events are remembered."),
+            "cancelled": self.env._("somebody cancelled it."),
+            "rejected": self.env._("its answer is not what counts as a success."),
+            "loop": self.env._("its own delivery would have caused it again."),
+        }.get(kind)
 
     @api.depends("payload", "response_body")
     def _compute_readable(self):
@@ -76,37 +120,118 @@ class McpWebhookDelivery(models.Model):
             return self.env._("Nothing: the endpoint took it.")
         if self.status == "pending":
             return self._pending_advice()
+        newer = self._newer_attempt()
+        if newer:
+            return self._superseded_advice(newer)
+        subscription = self.subscription_id.sudo()
+        if not subscription.exists():
+            return self.env._(
+                "Nothing: its subscription was deleted, so it cannot be sent again."
+            )
+        if subscription._is_served() or self.error_kind == "inactive":
+            return self._failed_advice()
+        return f"{self._failed_advice()} {self._unserved_advice(subscription)}"
+
+    def _failed_advice(self):
+        if self.failed_in_odoo:
+            return self._odoo_advice()
         if self.response_code and self.error_kind in (False, "http_status", "redirect"):
             return self._code_advice(self.response_code)
+        if self.error_kind == "rejected":
+            return self._rejected_advice()
         return self._kind_advice(self.error_kind)
 
+    def _newer_attempt(self):
+        domain = [("event_uuid", "=", self.event_uuid), ("attempt", ">", self.attempt)]
+        return self.search(domain, order="attempt desc", limit=1)
+
+    def _superseded_advice(self, newer):
+        """What is done next is done there."""
+        if newer.status == "success":
+            return self.env._(
+                "Nothing: attempt %s of this event was delivered.", newer.attempt
+            )
+        if newer.status == "failed":
+            return self.env._(
+                "Attempt %s of this event failed, too: look there.", newer.attempt
+            )
+        return self.env._(
+            "It is tried again: attempt %s waits. Correct the cause; to try at once, open "
+            "that attempt and press Retry Now.",
+            newer.attempt,
+        )
+
     def _pending_advice(self):
+        """What the state of its endpoint means for one that waits. As superuser: of a
+        subscription of another company, or that was just deleted, it says the same."""
+        subscription = self.subscription_id.sudo()
+        if self.stage == "odoo" and subscription.is_refused:
+            return self.env._(
+                "It waits in Odoo until the subscription is repaired, and goes out by "
+                "itself then. The sidecar does not take the subscription as it is: %s",
+                subscription.sync_error or "",
+            )
+        if self.stage == "odoo" and self.over_budget and not self.sudo().event:
+            return self.env._(
+                "Its filter or its values took more than a save has time for: its event is "
+                "built within a minute. Press Retry Now to have it built at once."
+            )
         if self.stage == "odoo":
             return self.env._(
                 "It still waits in Odoo: the sidecar has not taken it yet. It is offered "
                 "again every minute. If this lasts, test the connection in the settings."
             )
-        if self.subscription_id.paused:
-            return self.env._("The subscription is paused. Resume it to send what waits.")
-        if self.subscription_id and not self.subscription_id.sudo().user_id.active:
+        if subscription.approval == "waiting":
+            return self.env._("It waits until a manager approves the subscription.")
+        if subscription and not subscription.user_id.active:
             return self.env._(
                 "It waits: the subscription's user is archived. Choose another user there "
                 "to send what waits."
             )
+        if subscription.paused:
+            return self.env._("The subscription is paused. Resume it to send what waits.")
         if self.next_attempt_at:
             return self.env._(
-                "It is tried again at %s. To try at once, correct the cause first.",
+                "It is tried again at %s. Correct the cause, then press Retry Now to try "
+                "at once.",
                 format_datetime(self.env, self.next_attempt_at),
             )
-        if self.subscription_id.is_alerting:
+        if subscription.failing_since:
             return self._outage_advice()
         return self.env._("It is on its way: the endpoint has not answered yet.")
+
+    def _odoo_advice(self):
+        """The sidecar never had it; what *Redeliver* does depends on what the row keeps."""
+        if self.error_kind == "loop":
+            return self._kind_advice("loop")
+        kept = self.event_type == "unlink" and self.sudo().event
+        if kept or not self._is_built_again():
+            return self.env._(
+                "It was not accepted, and Odoo keeps the event. Correct what the message "
+                "names, then redeliver: it is submitted as it was."
+            )
+        if self.event_type == "unlink":
+            return self.env._(
+                "It failed before it could be sent, and the deleted records have no values "
+                "any more: it cannot be sent again. Correct what the message names for the "
+                "next ones."
+            )
+        return self.env._(
+            "It failed before it could be sent. Correct what the message names, then "
+            "redeliver: the event is built again, from the present values of its records."
+        )
+
+    def _unserved_advice(self, subscription):
+        """What would have *Redeliver* refused."""
+        if not subscription.active:
+            return self.env._("The subscription is archived: activate it first.")
+        return self.env._("The subscription has no webhook URL: give it one first.")
 
     def _outage_advice(self):
         return self.env._(
             "It is on its way, or waits: an endpoint that does not answer is tried about "
             "once a minute with one delivery, and all that waits follows as soon as it "
-            "answers. Send a test event from the subscription to try at once."
+            "answers. Press Retry Now to try at once."
         )
 
     def _code_advice(self, code):
@@ -147,10 +272,31 @@ class McpWebhookDelivery(models.Model):
         )
 
     def _receiver_advice(self):
-        return self.env._(
+        text = self.env._(
             "The receiver has trouble of its own; nothing is wrong here. Ask its owner, "
-            "then redeliver. More attempts in the subscription would ride out such "
-            "outages."
+            "then redeliver."
+        )
+        if self.subscription_id.sudo().max_attempts == 1:
+            text += " " + self.env._(
+                "More attempts in the subscription would ride out such outages."
+            )
+        return text
+
+    def _rejected_advice(self):
+        """As superuser: of a subscription of another company it says the same."""
+        answer = limits.shown(" ".join((self.response_body or "").split()))
+        condition = self.subscription_id.sudo()._success_in_words()
+        text = self.env._(
+            "The endpoint answered %(code)s, but that is not what the subscription takes "
+            "for a success (%(condition)s). Its answer: %(answer)s",
+            code=self.response_code,
+            condition=condition or self.env._("by now it asks for nothing"),
+            answer=answer or self.env._("(empty)"),
+        )
+        return f"{text}\n" + self.env._(
+            "If the receiver did not take it, correct what the answer names, then "
+            "redeliver. If it did, correct the subscription under Success; to redeliver "
+            "would send it a second time."
         )
 
     def _kind_advice(self, kind):
@@ -169,8 +315,10 @@ class McpWebhookDelivery(models.Model):
             ),
             "tls": self.env._(
                 "No secure connection: the certificate has expired, is for another name, "
-                "or is not from a known authority. Its owner must renew it; for a private "
-                "authority set network.extra_ca_file of the sidecar. Then redeliver."
+                "or is not from a known authority, or the port does not speak TLS at all; "
+                "the message says which. Its owner must renew the certificate, or name the "
+                "right port; for a private authority set network.extra_ca_file of the "
+                "sidecar. Then redeliver."
             ),
             "blocked_address": self.env._(
                 "The host is at an internal address, where nothing is sent. If it is "
@@ -198,12 +346,20 @@ class McpWebhookDelivery(models.Model):
             ),
             "internal": self.env._(
                 "It failed before it could be sent; the message says why. Correct the "
-                "subscription if it names one of its fields, then redeliver, or let the "
-                "record be changed again."
+                "subscription if it names one of its fields, then redeliver. Where the "
+                "sidecar no longer has the event, it is built again from its records."
             ),
             "expired": self.env._(
-                "It waited longer than the sidecar remembers events. Change the record "
-                "again to send its present state."
+                "It waited longer than the sidecar remembers events. Redeliver to build it "
+                "again, from the present values of its records."
+            ),
+            "cancelled": self.env._(
+                "Somebody cancelled it. Redeliver it if it is to be sent after all."
+            ),
+            "loop": self.env._(
+                "Its events cause themselves, so the subscription was paused; all others "
+                "wait. Let the receiver write only what differs, or watch fields that it "
+                "does not write; then resume, and redeliver this one if it matters."
             ),
         }
         return texts.get(kind) or self.env._(
@@ -240,7 +396,7 @@ class McpWebhookDelivery(models.Model):
     def action_preview(self):
         """What the template would make of this row's record now."""
         self.ensure_one()
-        if not self.subscription_id:
+        if not self.subscription_id.exists():
             raise UserError(self.env._("Its subscription has been deleted."))
         ids = self.record_ids or [False]
         values = {"subscription_id": self.subscription_id.id, "res_id": ids[0]}

@@ -5,12 +5,15 @@ import re
 import uuid
 
 from odoo import api, fields, models
-from odoo.exceptions import AccessError
+from odoo.exceptions import AccessError, ValidationError
+from odoo.fields import Domain
 
-from .. import validation
+from .. import allowed_hosts, validation
 
 MANAGER = "mcp_webhook.group_manager"
 AUTOMATIC_NAME = re.compile(r"[a-z0-9_.]+ (create|write|unlink|all)")
+
+COPIED_NAME = 200  # bytes: with "(copy)" in any language the name fits its limit
 
 WRITE_ONLY = frozenset({"webhook_secret", "webhook_headers"})
 
@@ -30,9 +33,24 @@ KEPT_FIELDS = frozenset(
         "failure_count",
         "pending_count",
         "approval",
+        "by_allowed_host",
+        "secret_by_id",
+        "headers_by_id",
+        "connection",
         "sync_error",
         "sync_pending",
         "is_alerting",
+        "alerted_at",
+        "failing_since",
+        "health",
+        "is_down",
+        "is_faulty",
+        "is_elsewhere",
+        "is_gone",
+        "is_refused",
+        "refusal",
+        "loop_after",
+        "previous_secret_until",
         "delivery_ids",
     }
 )
@@ -41,7 +59,7 @@ KEPT_FIELDS = frozenset(
 class McpEventSubscription(models.Model):
     _name = "mcp.event.subscription"
     _description = "Event Subscription"
-    _inherit = "mail.thread"
+    _inherit = ("mcp.webhook.export", "mail.thread")
     _order = "name, id"
     _allow_sudo_commands = False
 
@@ -74,7 +92,7 @@ class McpEventSubscription(models.Model):
         ondelete="set null",
         index=True,
         tracking=True,
-        domain=[("transient", "=", False), ("abstract", "=", False)],
+        domain=lambda self: self._possible_models(),
         help="Changes of this model's records are events.",
     )
     model_name = fields.Char(
@@ -99,8 +117,7 @@ class McpEventSubscription(models.Model):
     user_id = fields.Many2one(
         "res.users",
         default=lambda self: self.env.user,
-        required=True,
-        ondelete="restrict",
+        ondelete="set null",
         index=True,
         tracking=True,
         help="Whose rights, companies and language decide what leaves. Records that "
@@ -128,6 +145,19 @@ class McpEventSubscription(models.Model):
         "before. Empty: every write fires.",
     )
     watched_field_names = fields.Char(readonly=True, copy=False)
+    count_recomputed = fields.Boolean(
+        "Recomputation Counts",
+        tracking=True,
+        help="Without watched fields only what somebody writes fires. With this, so does "
+        "a record whose stored values were only recomputed, such as an order's total "
+        "when a line changes. A watched field always counts, however it changes.",
+    )
+    one_event_per_record = fields.Boolean(
+        "One Event per Record",
+        tracking=True,
+        help="Otherwise records that change together in one transaction travel in one "
+        "event, up to 200 of them.",
+    )
     enrich_fields = fields.Text(
         "Fields to Send",
         tracking=True,
@@ -173,6 +203,7 @@ class McpEventSubscription(models.Model):
             ("slack", "Slack"),
             ("discord", "Discord"),
             ("teams", "Microsoft Teams"),
+            ("google_chat", "Google Chat"),
         ],
         string="Escaping",
         default="auto",
@@ -212,19 +243,14 @@ class McpEventSubscription(models.Model):
         copy=False,
     )
     failure_count = fields.Integer("Failures", readonly=True, copy=False)
-    pending_count = fields.Integer("Waiting", compute="_compute_delivery_counts")
-    delivery_count = fields.Integer("Deliveries", compute="_compute_delivery_counts")
+    pending_count = fields.Integer("Waiting", compute="_compute_pending_count")
+    delivery_count = fields.Integer("Deliveries", compute="_compute_delivery_count")
     approval = fields.Selection(
         [("none", "Not Needed"), ("waiting", "Waiting"), ("approved", "Approved")],
         default="none",
         readonly=True,
         copy=False,
         tracking=True,
-    )
-    sync_error = fields.Text(
-        "Why It Does Not Work",
-        readonly=True,
-        copy=False,
     )
     sync_pending = fields.Boolean(
         readonly=True,
@@ -248,6 +274,14 @@ class McpEventSubscription(models.Model):
         "CHECK (max_attempts BETWEEN 1 AND 20)",
         "max_attempts: expected 1 to 20 attempts. Example: 1.",
     )
+
+    @api.model
+    def _possible_models(self):
+        """What the form offers; what may be saved is for `validation.check_model`."""
+        domain = Domain("transient", "=", False) & Domain("abstract", "=", False)
+        models_ = self.env.registry.values()
+        refused = [m._name for m in models_ if not validation.may_be_watched(m)]
+        return list(domain & Domain("model", "not in", refused))
 
     # -- computed ------------------------------------------------------------------
 
@@ -286,7 +320,10 @@ class McpEventSubscription(models.Model):
     def _compute_has(self):
         for subscription, stored in zip(self, self.sudo(), strict=True):
             subscription.has_secret = bool(stored.secret_value)
-            headers = stored._headers()
+            try:
+                headers = stored._headers()
+            except ValidationError:
+                headers = ["?"]  # older than the rules: its form must open all the same
             subscription.header_names = ", ".join(headers) or False
 
     def _inverse_webhook_secret(self):
@@ -305,20 +342,25 @@ class McpEventSubscription(models.Model):
         )
 
     @api.depends("delivery_ids.status")
-    def _compute_delivery_counts(self):
+    def _compute_pending_count(self):
+        """Of an index that holds only what waits: every live reload of a list asks."""
+        counts = self._count_deliveries([("status", "=", "pending")])
+        for subscription in self:
+            subscription.pending_count = counts.get(subscription.id, 0)
+
+    @api.depends("delivery_ids")
+    def _compute_delivery_count(self):
+        counts = self._count_deliveries([])
+        for subscription in self:
+            subscription.delivery_count = counts.get(subscription.id, 0)
+
+    def _count_deliveries(self, domain):
         counted = self.env["mcp.webhook.delivery"]._read_group(
-            [("subscription_id", "in", self.ids)],
-            ["subscription_id", "status"],
+            [("subscription_id", "in", self.ids), *domain],
+            ["subscription_id"],
             ["__count"],
         )
-        totals, waiting = {}, {}
-        for subscription, status, count in counted:
-            totals[subscription.id] = totals.get(subscription.id, 0) + count
-            if status == "pending":
-                waiting[subscription.id] = count
-        for subscription in self:
-            subscription.delivery_count = totals.get(subscription.id, 0)
-            subscription.pending_count = waiting.get(subscription.id, 0)
+        return {subscription.id: count for subscription, count in counted}
 
     @api.onchange("model_id")
     def _onchange_model_id(self):
@@ -345,19 +387,14 @@ class McpEventSubscription(models.Model):
 
     def write(self, vals):
         self._refuse_kept(vals)
-        if (
-            "webhook_url" not in vals
-            or {"webhook_secret", "webhook_headers"} <= vals.keys()
-        ):
-            result = super().write(vals)
-        else:
-            where = validation.origin(vals["webhook_url"])
-            moved = self.filtered(
-                lambda s: s.webhook_url and validation.origin(s.webhook_url) != where
-            )
+        moved = self._moved_by(vals)
+        if moved:
+            moved.sudo().is_elsewhere = True
             forget = {"webhook_secret": False, "webhook_headers": False}
             result = super(McpEventSubscription, self - moved).write(vals)
             result &= super(McpEventSubscription, moved).write({**forget, **vals})
+        else:
+            result = super().write(vals)
         if "watched_field_ids" in vals:
             self._remember_watched_names()
         if not WRITE_ONLY.isdisjoint(vals):
@@ -365,11 +402,22 @@ class McpEventSubscription(models.Model):
         self._log_hidden_changes(vals)
         return result
 
+    def _moved_by(self, vals):
+        """Those of which another receiver would hear: what is secret does not go along."""
+        if "webhook_url" not in vals:
+            return self.browse()
+        where = allowed_hosts.receiver(vals["webhook_url"])
+        return self.filtered(
+            lambda s: s.webhook_url and allowed_hosts.receiver(s.webhook_url) != where
+        )
+
     def copy_data(self, default=None):
         result = super().copy_data(default)
         for subscription, vals in zip(self, result, strict=True):
+            vals["active"] = (default or {}).get("active", False)
             if "name" not in (default or {}):
-                vals["name"] = self.env._("%s (copy)", subscription.name)
+                name = (subscription.name or "").encode()[:COPIED_NAME]
+                vals["name"] = self.env._("%s (copy)", name.decode(errors="ignore"))
         return result
 
     def _forget_typed_secrets(self):

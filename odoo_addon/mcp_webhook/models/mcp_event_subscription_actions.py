@@ -3,13 +3,17 @@
 
 import json
 
-from odoo import api, fields, models
+from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
 
 from .. import payload, validation
+from ..capture.judge import Judge, Setting
 from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from ..translated import translated
 from .mcp_webhook_outbox import in_own_transaction, own_environment
+
+MOVED = 5000  # deliveries that one press of a button moves
 
 
 class McpEventSubscription(models.Model):
@@ -60,29 +64,42 @@ class McpEventSubscription(models.Model):
         self.write({"paused": False})
 
     def action_toggle_active(self):
+        """Where something waits, the question first: it would fail."""
+        if len(self) == 1 and self.active and self.pending_count:
+            return self._ask_about_waiting("deactivate")
         for subscription in self:
             subscription.active = not subscription.active
+        return None
+
+    # -- what waits ------------------------------------------------------------------
+
+    def action_retry_waiting(self):
+        """What waits for these subscriptions is tried at once, the oldest first."""
+        self.check_access("write")
+        return self._waiting_deliveries().action_retry_now()
+
+    def action_discard_waiting(self):
+        """The count first, then nothing of it is sent."""
+        self.check_access("write")
+        if not self._waiting_deliveries():
+            raise UserError(self.env._("Nothing waits."))
+        return self._ask_about_waiting("discard")
+
+    def _waiting_deliveries(self):
+        domain = [("subscription_id", "in", self.ids), ("status", "=", "pending")]
+        return self.env["mcp.webhook.delivery"].search(domain, order="id", limit=MOVED)
+
+    def _ask_about_waiting(self, purpose):
+        titles = {
+            "deactivate": self.env._("Deactivate"),
+            "discard": self.env._("Discard What Waits"),
+        }
+        values = {"purpose": purpose, "subscription_ids": [(6, 0, self.ids)]}
+        return self[:1]._dialog("mcp.webhook.waiting", titles[purpose], values)
 
     def action_reset_failure_count(self):
         self.check_access("write")
         self.sudo().write({"failure_count": 0})
-
-    def action_approve(self):
-        """What an AI subscribed for a user may leave from now on.
-
-        :raise UserError: it is not any more what the manager has seen
-        """
-        self.check_access("write")
-        seen = self.env.context.get("mcp_webhook_seen")
-        waiting = self.filtered(lambda s: s.approval == "waiting")
-        if seen and any(s._digest() != seen for s in waiting):
-            raise UserError(
-                self.env._(
-                    "It was changed while you looked at it. Nothing is approved: reload "
-                    "the page, look again, then approve."
-                )
-            )
-        waiting.sudo().write({"approval": "approved"})
 
     def action_remove_secret(self):
         self.write({"webhook_secret": False})
@@ -94,16 +111,19 @@ class McpEventSubscription(models.Model):
 
     def action_open_deliveries(self):
         self.ensure_one()
+        self.check_access("read")
         action = self.env["ir.actions.act_window"]._for_xml_id(
-            "mcp_webhook.mcp_webhook_delivery_action"
+            "mcp_webhook.mcp_webhook_delivery_of_subscription_action"
         )
+        # the address of a new tab holds the action and this id, not a domain
         action["domain"] = [("subscription_id", "=", self.id)]
-        action["context"] = {}
+        action["context"] = {"active_id": self.id}
         return action
 
     def action_open_last_failure(self):
         """The newest delivery that failed, with what to do."""
         self.ensure_one()
+        self.check_access("read")
         return {
             "type": "ir.actions.act_window",
             "res_model": "mcp.webhook.delivery",
@@ -160,10 +180,13 @@ class McpEventSubscription(models.Model):
             self._note_test(event)
         except SidecarUnreachable as error:
             raise UserError(
-                self.env._("No test was sent. %(reason)s", reason=error.reason)
+                self.env._(
+                    "No test was sent. %(reason)s",
+                    reason=translated(self.env, error.reason),
+                )
             ) from error
         except SidecarError as error:
-            raise UserError(self._refusal_text(error.message, error.data)) from error
+            raise UserError(self._refusal_in_words(self._refusal_of(error))) from error
         return self._notify_test(event)
 
     def _bring_up_to_date(self, client):
@@ -223,10 +246,18 @@ class McpEventSubscription(models.Model):
 
     # -- samples ---------------------------------------------------------------------
 
+    def _judge(self):
+        """`(Judge, Setting)` of this subscription, as its form shows it."""
+        self.ensure_one()
+        self.env.flush_all()
+        judge = Judge(self.env(user=SUPERUSER_ID, context={}), is_patient=True)
+        return judge, Setting.of(self)
+
     def _reader(self):
         """The model with the rights of the subscription's user, or None."""
+        judge, setting = self._judge()
         try:
-            env = payload.reader(self)
+            env = judge.reader(setting, setting.company_id)
         except payload.BrokenSubscription:
             return None
         return env.get(self.model_name)
@@ -261,7 +292,8 @@ class McpEventSubscription(models.Model):
         }
         tree = payload.path_tree(self.enrich_fields)
         if record and tree:
-            described = payload.describe(record, tree)[record.id]
+            budget = payload.Budget()
+            described = payload.describe(record, tree, budget, is_cut=True)[record.id]
             if isinstance(described, str):
                 event["records"] = [json.loads(described)]
         return event

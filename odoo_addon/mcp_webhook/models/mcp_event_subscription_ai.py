@@ -5,15 +5,15 @@ Errors are written to be acted on: they begin with the parameter's name, say wha
 expected, and give an example. On an error nothing is stored.
 """
 
-import hashlib
 import json
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import AccessError
 
-from .. import validation
-from ..allowed_hosts import is_allowed
+from .. import limits, validation
+from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import MANAGER
+from .mcp_event_subscription_check import ASKS_ITSELF, FAULTS
 
 PARAMETERS = (
     "model",
@@ -25,55 +25,27 @@ PARAMETERS = (
     "enrich_fields",
 )
 CONNECTION = "subscribe_events"
-# What a manager approves: a change of these is a change of what leaves, or where to.
-DECISIVE_FIELDS = frozenset(
-    {
-        "company_id",
-        "dialect",
-        "domain",
-        "enrich_fields",
-        "event_type",
-        "headers_value",
-        "model_name",
-        "payload_template",
-        "user_id",
-        "watched_field_ids",
-        "webhook_url",
-    }
-)
+# Of what the sidecar takes: not the caller's to give, or to be asked about.
+SEALED = ("secret", "headers", "keep_previous_s")
+# Our fields, and under which name and with which example the caller knows them.
+PARAMETER_OF = {
+    "webhook_url": "webhook_url",
+    "payload_template": "webhook_payload_template",
+    "model_id": "model",
+    "event_type": "event_type",
+}
+EXAMPLES = {
+    "webhook_url": "https://hooks.example.com/odoo",
+    "webhook_payload_template": '{"text": "{{ model }} {{ event_type }}"}',
+    "model": "res.partner",
+    "event_type": "write",
+}
+MAX_ID = 2**31 - 1
 KEPT_CONTEXT = ("lang", "tz", "allowed_company_ids")
 
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
-
-    content_digest = fields.Char(compute="_compute_content_digest")
-    approval_request = fields.Char(compute="_compute_approval_request")
-
-    def _compute_approval_request(self):
-        for subscription in self:
-            subscription.approval_request = subscription.approval == "waiting" and (
-                self.env._(
-                    "%(user)s wants these events sent to %(host)s, which is not among the "
-                    "allowed hosts. Nothing is sent until you approve. Look at the filter, "
-                    "the address and the preview below: that is what would leave.",
-                    user=subscription.user_id.name,
-                    host=subscription.endpoint_host,
-                )
-            )
-
-    def _compute_content_digest(self):
-        """What an approval is for: everything that decides what leaves, and where to."""
-        for subscription in self:
-            subscription.content_digest = subscription._digest()
-
-    def _digest(self):
-        self.ensure_one()
-        stored = self.sudo()
-        names = sorted(DECISIVE_FIELDS)
-        values = [stored[name] for name in names]
-        plain = [v.ids if isinstance(v, models.BaseModel) else v for v in values]
-        return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
     # -- the three calls ---------------------------------------------------------------
 
@@ -99,7 +71,6 @@ class McpEventSubscription(models.Model):
         :param enrich_fields: fields or dotted paths whose values to send
         :return: `{"id", "uuid", "name", "state", "message"}`
         """
-        here = self._for_caller()
         given = {
             "model": model,
             "event_type": event_type,
@@ -109,10 +80,14 @@ class McpEventSubscription(models.Model):
             "webhook_payload_template": webhook_payload_template,
             "enrich_fields": enrich_fields,
         }
+        limits.check_parameters(self.env, given)
+        here = self._for_caller()
         values = here._values_given(given, model)
         values.update(user_id=self.env.uid, connection=CONNECTION)
         subscription = here.sudo().create(values)
-        subscription._await_approval()
+        subscription._check_room()
+        subscription._settle_approval()
+        subscription._ask_sidecar()
         return subscription._answer_to_caller()
 
     @api.model
@@ -123,12 +98,13 @@ class McpEventSubscription(models.Model):
         :param changes: parameters of :meth:`subscribe_events`
         :return: as :meth:`subscribe_events`
         """
+        limits.check_parameters(self.env, changes)
         here = self._for_caller()
         subscription = here._own(subscription_id)
         unknown = sorted(changes.keys() - set(PARAMETERS))
         if unknown:
             validation.refuse(
-                unknown[0],
+                limits.shown(unknown[0]),
                 self.env._(
                     "no such parameter; expected some of %(names)s. "
                     'Example: {"event_type": "write"}.',
@@ -148,8 +124,13 @@ class McpEventSubscription(models.Model):
         values = here._values_given(changes, model)
         if model != subscription.model_name:
             here._reset_for_model(values)
+        before = subscription._digest()
         subscription.write(values)
-        subscription._await_approval()
+        subscription._check_room()
+        # each edit of a user asks again; a manager's that changes nothing does not
+        if not self._is_manager() or subscription._digest() != before:
+            subscription._settle_approval()
+        subscription._ask_sidecar()
         return subscription._answer_to_caller()
 
     @api.model
@@ -171,6 +152,7 @@ class McpEventSubscription(models.Model):
             raise AccessError(self.env._("Only internal users can subscribe to events."))
         context = self.env.context
         kept = {key: context[key] for key in KEPT_CONTEXT if key in context}
+        kept[ASKS_ITSELF] = True  # under the names of its parameters
         return self.with_env(self.env(context=kept))
 
     @api.model
@@ -183,7 +165,8 @@ class McpEventSubscription(models.Model):
         expected = self.env._(
             "expected the id that subscribe_events returned, an integer. Example: 7."
         )
-        if isinstance(subscription_id, bool) or not isinstance(subscription_id, int):
+        whole = isinstance(subscription_id, int) and not isinstance(subscription_id, bool)
+        if not whole or not 0 < subscription_id <= MAX_ID:
             validation.refuse("subscription_id", expected)
         everything = self.with_context(active_test=False)
         if self._is_manager():
@@ -194,34 +177,56 @@ class McpEventSubscription(models.Model):
         found = everything.sudo().search([("id", "=", subscription_id)])
         if not found:
             validation.refuse("subscription_id", expected)
-        if found.user_id != self.env.user:
+        made_here = found.connection == CONNECTION and found.create_uid == self.env.user
+        if not made_here or found.user_id != self.env.user:
             raise AccessError(
-                self.env._("subscription_id: this subscription is not yours.")
+                self.env._(
+                    "subscription_id: this subscription is not yours; expected one that "
+                    "you made with subscribe_events."
+                )
             )
         return self.sudo().browse(found.id)
 
-    def _await_approval(self):
-        """Nobody but a manager opens a new way out of the house."""
+    def _ask_sidecar(self):
+        """Refuse now what the sidecar would refuse later, when it can be asked. The
+        secret and the headers stay here: they are not what the caller gave."""
         self.ensure_one()
-        if self._is_manager():
-            if self.approval == "waiting":
-                self.approval = "approved"
+        if not self.webhook_url:
             return
-        allowed = self.env["mcp.webhook.sidecar"].sudo()._parameter("allowed_hosts")
-        closed = self.webhook_url and not is_allowed(self.webhook_url, allowed)
-        if closed:
-            if self.approval != "waiting":
-                self.approval = "waiting"
-                self._message_log(
-                    body=self.env._("Waits for a manager's approval: nothing is sent.")
-                )
-        elif self.approval == "waiting":
-            self.approval = "none"
+        access = self.env["mcp.webhook.sidecar"].sudo()
+
+        def ask(client):
+            values = self._sidecar_values(access._sidecar_features(client))
+            given = {k: v for k, v in values.items() if k not in SEALED}
+            client.call("subscription.check", given)
+
+        try:
+            access._try(ask, INLINE_TIMEOUT)
+        except SidecarUnreachable:
+            return  # judged when it is back: `sync_error` will say it
+        except SidecarError as error:
+            if error.kind not in FAULTS:
+                return  # also one too old for the question, or for what a manager set
+            text = self._refusal_in_words(self._refusal_of(error))
+            field, _colon, reason = text.partition(": ")
+            label = PARAMETER_OF.get(field, "webhook_url")
+            validation.refuse(
+                label,
+                self.env._(
+                    "%(reason)s Expected another value. Example: %(example)s.",
+                    reason=reason if field in PARAMETER_OF else text,
+                    example=EXAMPLES[label],
+                ),
+            )
 
     def _answer_to_caller(self):
         self.ensure_one()
         waiting = self.approval == "waiting"
-        if waiting:
+        if not self.active or self.paused:
+            message = self.env._(
+                "It is paused or inactive: a webhook manager can resume it."
+            )
+        elif waiting:
             message = self.env._(
                 "Nothing is sent until a webhook manager approves %(host)s in Odoo "
                 "(MCP Server > Event Subscriptions).",
@@ -233,11 +238,13 @@ class McpEventSubscription(models.Model):
             )
         else:
             message = self.env._("Events go to %s.", self.endpoint_host)
+        if not self._is_manager():
+            message = f"{message} {self._room_left()}"
         return {
             "id": self.id,
             "uuid": self.uuid,
             "name": self.name,
-            "state": "waiting_approval" if waiting else "active",
+            "state": "waiting_approval" if waiting and self.active else self.state,
             "message": message,
         }
 
@@ -299,6 +306,7 @@ class McpEventSubscription(models.Model):
     @api.model
     def _given_enrich_fields(self, value, model_name):
         paths = self._list_of_strings("enrich_fields", value, '["partner_id.email"]')
+        validation.check_count(self.env, "enrich_fields", paths)
         for path in paths:
             validation.check_path(self.env, "enrich_fields", path, model_name)
         return {"enrich_fields": "\n".join(paths) or False}
@@ -318,7 +326,7 @@ class McpEventSubscription(models.Model):
         if value in (None, False, ""):
             return {"payload_template": False}
         if isinstance(value, dict | list):
-            text = json.dumps(value, ensure_ascii=False, indent=2)
+            text = json_text(value)
         else:
             text = value
         if not isinstance(text, str):
@@ -345,3 +353,22 @@ class McpEventSubscription(models.Model):
                 self.env._("expected a list of strings. Example: %s.", example),
             )
         return list(dict.fromkeys(item.strip() for item in value))
+
+
+def json_text(value):
+    """For reading, where there is room, and with what would steer the reader spelled; None
+    for what JSON has no words for."""
+    try:
+        text = _spelled(json.dumps(value, ensure_ascii=False, indent=2))
+        if len(text.encode("utf-8", "surrogatepass")) <= limits.TEMPLATE.bytes:
+            return text
+        return _spelled(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    except (TypeError, ValueError):
+        return None
+
+
+def _spelled(text):
+    return "".join(
+        limits.spelled(char) if limits.is_steering(char) and char != "\n" else char
+        for char in text
+    )

@@ -1,16 +1,17 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The watched set: which subscriptions look at which model."""
 
-from odoo import api, models, tools
-from odoo.fields import Domain
+from odoo import api, models
 
-from ..capture import Watch, WatchedBy
+from ..capture.watch import WatchedBy, is_denied, watches
 
 # A change of these changes who watches what.
 WATCH_FIELDS = frozenset(
     {
         "active",
         "approval",
+        "company_id",
+        "count_recomputed",
         "event_type",
         "model_id",
         "model_name",
@@ -19,6 +20,23 @@ WATCH_FIELDS = frozenset(
         "webhook_url",
     }
 )
+
+
+KEPT = "_mcp_webhook_watched"  # an attribute of the registry
+CHANGES = "_mcp_webhook_changes"  # another: the newest transactions that changed it
+CHANGED = "mcp_webhook.changed"  # the key in cr.postcommit.data
+CONCURRENT = 16  # changes that are remembered
+CACHE = "stable"  # the cache whose clearing tells other processes
+
+
+def _forget(registry, change=None):
+    """:param change: the transaction that changed who watches what, and has committed"""
+    if change:
+        # before the set goes: who reads it from now on must see the change
+        known = getattr(registry, CHANGES, ())
+        setattr(registry, CHANGES, (*known, change)[-CONCURRENT:])
+    setattr(registry, KEPT, None)
+    registry.clear_cache(CACHE)
 
 
 class McpEventSubscription(models.Model):
@@ -44,70 +62,97 @@ class McpEventSubscription(models.Model):
 
     def _forget_watched(self):
         """Here now, and once more when the outcome is known: until the commit
-        another thread may cache the old set again, after a rollback we hold a wrong
+        another thread may keep the old set again, after a rollback we hold a wrong
         one."""
         self.env.flush_all()
+        self._forget_watched_here()
+        self.env.cr.postcommit.data[CHANGED] = True
         registry = self.env.registry
-        registry.clear_cache("stable")
-        self.env.cr.postcommit.add(lambda: registry.clear_cache("stable"))
-        self.env.cr.postrollback.add(lambda: registry.clear_cache("stable"))
+        self.env.cr.execute("SELECT pg_current_xact_id()::text")
+        (change,) = self.env.cr.fetchone()
+        self.env.cr.postcommit.add(lambda: _forget(registry, change))
+        self.env.cr.postrollback.add(lambda: _forget(registry))
 
     @api.model
-    @tools.ormcache(cache="stable")
+    def _forget_watched_here(self):
+        _forget(self.env.registry)
+
+    @api.model
     def _watched(self):
         """`{model name: Watch}` of the subscriptions that can fire.
 
-        Plain SQL: this is called in the middle of other people's flushes. Without
+        Kept with the registry, not in one of its caches: these are cleared for many
+        reasons, and then every user's next write would ask again. Another process's
+        change shows in the number of the cache that it cleared.
+        """
+        registry = self.env.registry
+        if CHANGED in self.env.cr.postcommit.data:
+            # what this transaction sees is not yet so for others, and may never be
+            return watches(registry, self._read_watched())
+        number = registry.cache_sequences.get(CACHE)
+        kept = getattr(registry, KEPT, None)
+        if kept is None or kept[0] != number:
+            kept = number, watches(registry, self._read_watched())
+            if self._sees_all_changes(number):
+                setattr(registry, KEPT, kept)
+        return kept[1]
+
+    @api.model
+    def _sees_all_changes(self, number):
+        """Whether this transaction's snapshot is as new as what the process knows of: the
+        set that a long import reads may be older than the others' transactions."""
+        self.env.cr.execute(
+            """SELECT COALESCE(%(number)s <= (SELECT max(id) FROM orm_signaling_stable),
+                               %(number)s IS NULL)
+                  AND NOT EXISTS (
+                      SELECT FROM unnest(%(changes)s::text[]) AS change
+                       WHERE NOT pg_visible_in_snapshot(
+                                 change::xid8, pg_current_snapshot())
+                         AND change::xid8 IS DISTINCT FROM pg_current_xact_id_if_assigned())
+            """,
+            {"number": number, "changes": list(getattr(self.pool, CHANGES, ()))},
+        )
+        return self.env.cr.fetchone()[0]
+
+    @api.model
+    def _read_watched(self):
+        """Plain SQL: this is called in the middle of other people's flushes. Without
         one of its watched fields a subscription fires nothing; with an empty set it
         would fire at everything.
         """
         self.env.cr.execute(
-            """SELECT id, model_name, event_type, watched_field_names
-                 FROM mcp_event_subscription
+            """SELECT id, uuid, model_name, event_type, watched_field_names, company_id,
+                      (to_jsonb(s) ->> 'count_recomputed')::boolean
+                 FROM mcp_event_subscription s
                 WHERE active
                   AND COALESCE(webhook_url, '') != ''
                   AND COALESCE(approval, 'none') != 'waiting'
              ORDER BY id"""
         )
         found = {}
-        for id_, model_name, event_type, names in self.env.cr.fetchall():
-            if model_name not in self.env:
+        for (
+            id_,
+            uuid,
+            model_name,
+            event_type,
+            names,
+            company,
+            recomputed,
+        ) in self.env.cr.fetchall():
+            if model_name not in self.env or is_denied(model_name):
                 continue
+            fields = self.env[model_name]._fields
             watched = tuple(filter(None, (names or "").split(",")))
-            if set(watched) <= self.env[model_name]._fields.keys():
-                found.setdefault(model_name, []).append(
-                    WatchedBy(id_, event_type, watched)
+            if set(watched) <= fields.keys():
+                by_company = {name for name in watched if fields[name].company_dependent}
+                watcher = WatchedBy(
+                    id_,
+                    uuid,
+                    event_type,
+                    watched,
+                    company,
+                    frozenset(by_company),
+                    bool(recomputed),
                 )
-        return {name: Watch(tuple(watchers)) for name, watchers in found.items()}
-
-    @api.model
-    def _flag_faults(self):
-        """Say in `sync_error` what is wrong by `_fault`."""
-        for subscription in self.sudo().search(Domain.TRUE):
-            fault = subscription._fault()
-            if fault and subscription.sync_error != fault:
-                subscription.sync_error = fault
-
-    def _fault(self):
-        """Why it fires nothing, for reasons that the sidecar cannot know, or None: a
-        watched field is gone, or the user whose rights decide."""
-        self.ensure_one()
-        stored = self.sudo()
-        if not stored.user_id.active:
-            return self.env._(
-                "user_id: %s is archived, and so are the rights that decide what may "
-                "leave. Nothing is sent until you choose another user.",
-                stored.user_id.name,
-            )
-        model = self.env.get(stored.model_name)
-        known = model._fields if model is not None else {}
-        names = (stored.watched_field_names or "").split(",")
-        missing = [name for name in names if name and name not in known]
-        if not missing:
-            return None
-        return self.env._(
-            "watched_field_ids: %(names)s no longer exists in %(model)s. "
-            "Nothing is sent until you correct the watched fields.",
-            names=", ".join(missing),
-            model=stored.model_name,
-        )
+                found.setdefault(model_name, []).append(watcher)
+        return found

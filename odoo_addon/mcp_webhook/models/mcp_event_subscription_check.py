@@ -2,16 +2,53 @@
 """What is checked at save; each text begins with the field's name."""
 
 from odoo import api, models
+from odoo.exceptions import ValidationError
 
-from .. import validation
+from .. import limits, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from .mcp_event_subscription_newer import TOO_OLD
+from .mcp_event_subscription_success import SUCCESS_FIELDS
 
 # Refusals of `template.preview` that are the template's own fault.
 TEMPLATE_FAULTS = frozenset({"invalid_template", "limit_exceeded", "payload_too_large"})
+# Refusals of `subscription.check` that are the subscription's own fault.
+FAULTS = TEMPLATE_FAULTS | {
+    "blocked_address",
+    "invalid_header",
+    "invalid_secret",
+    "invalid_url",
+}
+INVALID_PARAMS = -32602
+ASKS_ITSELF = "mcp_webhook_asks_itself"  # in the context: the caller asks the sidecar
 
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    # -- before anything is parsed or stored -----------------------------------------
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        for vals in vals_list:
+            limits.check_fields(self.env, vals)
+        return super().create(vals_list)
+
+    def write(self, vals):
+        limits.check_fields(self.env, vals)
+        return super().write(vals)
+
+    @api.model
+    def default_get(self, fields):
+        """Also what a caller's context brings."""
+        values = super().default_get(fields)
+        limits.check_fields(self.env, values)
+        return values
+
+    def onchange(self, values, field_names, fields_spec):
+        limits.check_fields(self.env, values)
+        return super().onchange(values, field_names, fields_spec)
+
+    # -- at save ---------------------------------------------------------------------
 
     @api.constrains("model_id", "user_id")
     def _check_model(self):
@@ -23,6 +60,11 @@ class McpEventSubscription(models.Model):
             name = subscription.model_name
             validation.check_model(self.env, "model_id", name)
             user = subscription.user_id
+            if not user:
+                validation.refuse(
+                    "user_id",
+                    self.env._("choose a user, whose rights decide. Example: yourself."),
+                )
             if not self.env[name].with_user(user).has_access("read"):
                 validation.refuse(
                     "user_id",
@@ -68,7 +110,9 @@ class McpEventSubscription(models.Model):
     @api.constrains("enrich_fields", "model_id")
     def _check_enrich_fields(self):
         for subscription in self:
-            for path in validation.paths_of(subscription.enrich_fields):
+            paths = validation.paths_of(subscription.enrich_fields)
+            validation.check_count(self.env, "enrich_fields", paths)
+            for path in paths:
                 validation.check_path(
                     self.env, "enrich_fields", path, subscription.model_name
                 )
@@ -84,12 +128,58 @@ class McpEventSubscription(models.Model):
         for subscription in self:
             subscription._headers()
 
-    @api.constrains("payload_template", "dialect")
+    @api.constrains("payload_template")
     def _check_payload_template(self):
         for subscription in self:
-            self._check_template(
-                "payload_template", subscription.payload_template, subscription.dialect
-            )
+            text = subscription.payload_template
+            validation.check_text(self.env, "payload_template", text)
+            validation.parse_template(self.env, "payload_template", text)
+
+    @api.constrains(
+        "dialect",
+        "headers_value",
+        "max_attempts",
+        "max_in_flight",
+        "payload_template",
+        "secret_overlap_hours",
+        "secret_value",
+        "timeout_s",
+        "webhook_url",
+        *SUCCESS_FIELDS,
+    )
+    def _check_with_sidecar(self):
+        """What only the sidecar can judge, when it answers in time. When it does not, the
+        subscription is saved, and its events wait if it is refused later."""
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        for subscription in self.browse() if self.env.context.get(ASKS_ITSELF) else self:
+            try:
+                access._try(subscription._ask_whether_valid, INLINE_TIMEOUT)
+            except SidecarUnreachable:
+                return
+            except SidecarError as error:
+                is_its_own = error.kind in FAULTS or error.kind == TOO_OLD
+                if is_its_own or error.code == INVALID_PARAMS:
+                    raise ValidationError(
+                        subscription._refusal_in_words(subscription._refusal_of(error))
+                    ) from error
+
+    def _ask_whether_valid(self, client):
+        """:raise SidecarError: the sidecar would not take it"""
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        features = access._sidecar_features(client)
+        values = self._sidecar_values(features)
+        if "subscription.check" in features:
+            if values["url"]:
+                client.check(values)
+        elif values["payload_template"] is not None:
+            self._ask_about_template(client, values)
+
+    def _ask_about_template(self, client, values):
+        try:
+            client.preview(values["payload_template"], dialect=values["dialect"])
+        except SidecarError as error:
+            error.data.setdefault("field", "payload_template")
+            raise
 
     @api.model
     def _check_template(self, label, text, dialect):

@@ -8,6 +8,7 @@ from odoo.exceptions import AccessError, UserError
 
 from .. import validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from ..translated import translated
 
 
 class McpEventSubscription(models.Model):
@@ -79,10 +80,13 @@ class McpEventSubscription(models.Model):
             )
         except SidecarUnreachable as error:
             raise UserError(
-                self.env._("No preview now. %(reason)s", reason=error.reason)
+                self.env._(
+                    "No preview now. %(reason)s",
+                    reason=translated(self.env, error.reason),
+                )
             ) from error
         except SidecarError as error:
-            raise UserError(self._refusal_text(error.message, error.data)) from error
+            raise UserError(self._refusal_in_words(self._refusal_of(error))) from error
         return readable_json(answer["payload"])
 
 

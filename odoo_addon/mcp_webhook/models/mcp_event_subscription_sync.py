@@ -12,15 +12,18 @@ import logging
 import psycopg2
 
 from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 
-from .. import validation
+from .. import limits, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from .mcp_event_subscription_success import SUCCESS_FIELDS
 from .mcp_webhook_outbox import own_environment
 
 _logger = logging.getLogger(__name__)
 
-# A change of these is a change for the sidecar.
+# A change of these is a change for the sidecar. `secret_overlap_hours` is none: it goes
+# with the next secret.
 SYNCED_FIELDS = frozenset(
     {
         "active",
@@ -41,17 +44,11 @@ SYNCED_FIELDS = frozenset(
         "webhook_headers",
         "webhook_secret",
         "webhook_url",
+        *SUCCESS_FIELDS,
     }
 )
 # Refusals that say nothing about the subscription: asked again by the sweep.
 NOT_ITS_FAULT = frozenset({"fenced", "store_unavailable"})
-# The sidecar's names of fields, where ours differ.
-FIELD_NAMES = {
-    "url": "webhook_url",
-    "secret": "webhook_secret",
-    "headers": "webhook_headers",
-    "model": "model_id",
-}
 ONE_BY_ONE = 20  # more pending ones than this go as one complete set
 MAX_NAME_BYTES = 256
 SCHEDULED = "mcp_webhook.sync"  # the key in cr.postcommit.data
@@ -95,10 +92,7 @@ class McpEventSubscription(models.Model):
     def _user_came_or_went(self):
         """Their rights decide what leaves. The form says it at once, the sidecar is told
         when it answers."""
-        for subscription in self:
-            fault = subscription._fault()
-            if fault:
-                subscription.sync_error = fault
+        self._flag_fault()
         self.sync_pending = True
         self._sync_after_commit()
 
@@ -176,41 +170,96 @@ class McpEventSubscription(models.Model):
     def _push(self, client):
         """Bring one subscription to the sidecar; its refusal becomes `sync_error`."""
         self.ensure_one()
+        features = self.env["mcp.webhook.sidecar"]._sidecar_features(client)
+        told = {}
         try:
             if not self.webhook_url:
                 _delete(client, self.uuid)
             else:
-                _update_or_create(client, self._sidecar_values())
+                values, refusal = self._wire(features)
+                if refusal:
+                    self._note_sync(refusal)
+                    self._hold_there(client)
+                    return
+                told = _update_or_create(client, values)
         except SidecarError as error:
             if error.kind == "fenced":
                 self.env["mcp.webhook.sidecar"]._forget_introduction()
             if error.kind in NOT_ITS_FAULT:
                 raise
-            self._note_sync(self._refusal_text(error.message, error.data))
+            self._note_sync(self._refusal_of(error))
+            self._hold_there(client)
         else:
             self._note_sync()
+            self._note_previous_secret(told)
 
     @api.model
     def _push_all(self, client):
         everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
-        sent = everything.filtered("webhook_url")
         tombstones = self.env["mcp.webhook.tombstone"].search(Domain.TRUE)
-        answer = client.sync([subscription._sidecar_values() for subscription in sent])
+        features = self.env["mcp.webhook.sidecar"]._sidecar_features(client)
+        wired = {s: s._wire(features) for s in everything.filtered("webhook_url")}
+        # an entry that says nothing but its id is refused, and keeps what is stored there
+        answer = client.sync([v or {"id": s.uuid} for s, (v, _no) in wired.items()])
         refused = {entry["id"]: entry["error"] for entry in answer["errors"]}
         for subscription in everything:
+            _values, refusal = wired.get(subscription, (None, None))
             error = refused.get(subscription.uuid)
-            text = error and self._refusal_text(error["message"], error.get("data") or {})
-            subscription._note_sync(text)
+            if error and not refusal:
+                refusal = {"message": error["message"], **(error.get("data") or {})}
+            if refusal:
+                subscription._hold_there(client)
+            subscription._note_sync(refusal)
+        everything._ask_previous_secrets(client)
         tombstones.unlink()
 
-    def _sidecar_values(self):
+    def _hold_there(self, client):
+        """What the sidecar has of it goes by an older version: that waits, too."""
+        try:
+            client.update(self.uuid, paused=True)
+        except SidecarError as error:
+            if error.kind in NOT_ITS_FAULT:
+                raise
+
+    def _is_served(self):
+        """Whether the sidecar should know it; False for none."""
+        stored = self.sudo()
+        return bool(stored.active and stored.webhook_url and not stored.is_gone)
+
+    def _is_held(self):
+        """Whether its events wait, whatever its endpoint does; False for none."""
+        stored = self.sudo()
+        waits = stored.paused or stored.approval == "waiting"
+        return bool(stored) and (waits or not stored.user_id.active)
+
+    def _wire(self, features):
+        """`(values, None)`, or `(None, refusal)`: what was stored before there were limits,
+        and no sidecar could take, must not keep all others from it; nor must what this one
+        does not know."""
+        try:
+            values = self._sidecar_values(features)
+            if self.sudo().approval == "waiting":
+                # nothing of it is sent, and what nobody has seen takes no room there
+                values["payload_template"] = None
+            return values, None
+        except ValidationError as error:
+            return None, {"message": error.args[0]}
+        except SidecarError as error:
+            return None, self._refusal_of(error)
+
+    def _sidecar_values(self, features):
         """The contract's subscription object, complete: also the secret and headers.
 
         One that waits for approval, or whose user is archived, is paused: nothing
         leaves, nothing is lost.
+
+        :param features: what this sidecar takes beyond the first version
+        :raise SidecarError: it is too old for this subscription
         """
         self.ensure_one()
         stored = self.sudo()
+        limits.check(self.env, "webhook_url", stored.webhook_url, limits.URL)
+        limits.check(self.env, "webhook_secret", stored.secret_value, limits.WORD)
         name = (stored.name or f"{stored.model_name} {stored.event_type}").encode()
         return {
             "id": stored.uuid,
@@ -225,46 +274,40 @@ class McpEventSubscription(models.Model):
             ),
             "dialect": stored.dialect,
             "active": stored.active,
-            "paused": stored.paused
-            or stored.approval == "waiting"
-            or not stored.user_id.active,
+            "paused": stored._is_held(),
             "timeout_s": stored.timeout_s,
             "max_in_flight": stored.max_in_flight,
             "max_attempts": stored.max_attempts,
+            **self._newer_values(features),
         }
 
     # -- the outcome -----------------------------------------------------------------
 
     def _note_sync(self, refusal=None):
-        """:param refusal: why the sidecar does not take it; None: it did"""
-        error = refusal or self._fault() or False
-        values = {"sync_pending": False, "sync_error": error}
-        changed = {name: v for name, v in values.items() if self[name] != v}
+        """:param refusal: why the sidecar does not take it, as data; None: it did"""
+        values = {
+            "sync_pending": False,
+            "refusal": refusal or False,
+            "is_refused": bool(refusal),
+            "is_faulty": bool(self._fault()),
+        }
+        if not refusal:
+            values["is_elsewhere"] = False
+        stored = self.sudo()
+        changed = {name: v for name, v in values.items() if stored[name] != v}
         if changed:
             self.sudo().with_context(tracking_disable=True).write(changed)
 
-    def _refusal_text(self, message, data):
-        """The sidecar's words, under our field's name."""
-        field = (data.get("field") or "").split(".")[0]
-        ours = FIELD_NAMES.get(field, field)
-        text = (message or "").strip()
-        for name in (data.get("field"), field):
-            if name and text.startswith(f"{name}:"):
-                text = text[len(name) + 1 :].strip()
-        pointer = data.get("pointer")
-        if pointer and pointer not in text:
-            text = self.env._("at %(pointer)s: %(text)s", pointer=pointer, text=text)
-        return f"{ours}: {text}" if ours else text
-
 
 def _update_or_create(client, values):
+    """:return: the subscription as the sidecar has it now"""
     changes = {name: value for name, value in values.items() if name != "id"}
     try:
-        client.update(values["id"], **changes)
+        return client.update(values["id"], **changes)
     except SidecarError as error:
         if error.kind != "not_found":
             raise
-        client.add(values)
+        return client.add(values)
 
 
 def _delete(client, uuid):

@@ -1,8 +1,14 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What managers are told without asking: alerts, and a banner."""
 
+from datetime import timedelta
+
 from odoo import api, fields, models
 from odoo.tools import format_datetime
+
+from ..capture.watch import SKIP, UNSEEN
+
+QUIET = timedelta(hours=1)
 
 
 class McpEventSubscription(models.Model):
@@ -11,44 +17,90 @@ class McpEventSubscription(models.Model):
     is_alerting = fields.Boolean(
         readonly=True, copy=False, help="Followers know that it fails."
     )
+    alerted_at = fields.Datetime(readonly=True, copy=False)
     sidecar_banner = fields.Char(compute="_compute_sidecar_banner")
     last_advice = fields.Text("What to Do", compute="_compute_last_advice")
 
-    def _alert(self, failing):
-        """One post when it starts failing, one when it recovers; not one per event."""
-        news = self.filtered(lambda subscription: subscription.is_alerting != failing)
-        news.is_alerting = failing
-        for subscription in news:
+    def _alert(self):
+        """One message when it starts failing, one when it recovers, and at most one such
+        pair in `QUIET`: what turns more often is told when that time is over."""
+        soon = fields.Datetime.now() - QUIET
+        for subscription in self:
+            failing = bool(subscription.failing_since)
+            early = subscription.alerted_at and subscription.alerted_at > soon
+            if failing == subscription.is_alerting or (failing and early):
+                continue
+            subscription.is_alerting = failing
             if failing:
-                body = self.env._(
-                    "Deliveries to %s fail. Open Deliveries: each row says what to do.",
-                    subscription.endpoint_host,
-                )
-            else:
-                body = self.env._(
-                    "Deliveries to %s succeed again.", subscription.endpoint_host
-                )
-            subscription.message_post(body=body, subtype_xmlid="mail.mt_comment")
+                subscription.alerted_at = fields.Datetime.now()
+            subscription._tell_followers()
+
+    @api.model
+    def _tell_what_was_not_told(self):
+        """The ceiling is over, and it fails still."""
+        self.search(
+            [("failing_since", "!=", False), ("is_alerting", "=", False)]
+        )._alert()
+
+    def _message_create(self, values_list):
+        """What the addon notes on its own subscriptions is no event of who watches
+        messages."""
+        quiet = self.with_context(**{SKIP: UNSEEN})
+        return super(McpEventSubscription, quiet)._message_create(values_list)
+
+    def _tell_followers(self):
+        """In the language of each: one message for all would be in the cron's."""
+        self.ensure_one()
+        readers = self.message_follower_ids.partner_id | self._managers_if_none_follows()
+        by_language = readers.grouped(lambda partner: partner.lang or "en_US")
+        log_language = self.user_id.lang or "en_US"
+        # captured, the alert of one delivery would be the next one
+        quiet = self.with_context(**{SKIP: UNSEEN})
+        told = quiet.with_context(lang=log_language)
+        told._message_log(body=told._alert_body())
+        for language, partners in by_language.items():
+            told = quiet.with_context(lang=language)
+            told.message_notify(
+                partner_ids=partners.ids,
+                subject=told._alert_subject(),
+                body=told._alert_body(),
+                force_email_lang=language,
+            )
+
+    def _managers_if_none_follows(self):
+        """Who asked for it through an AI may not be one who could repair it."""
+        manager = self.env.ref("mcp_webhook.group_manager", raise_if_not_found=False)
+        managers = manager.sudo().all_user_ids if manager else self.env["res.users"]
+        if managers.partner_id & self.message_follower_ids.partner_id:
+            return self.env["res.partner"]
+        return managers.filtered(lambda user: user.active and not user.share).partner_id
+
+    def _alert_subject(self):
+        if self.is_alerting:
+            return self.env._("%s: deliveries fail", self.name)
+        return self.env._("%s: deliveries succeed again", self.name)
+
+    def _alert_body(self):
+        if not self.is_alerting:
+            return self.env._("Deliveries to %s succeed again.", self.endpoint_host)
+        return self.env._(
+            "Deliveries to %(host)s fail. Open Deliveries: each row says what to do. "
+            "%(reason)s",
+            host=self.endpoint_host,
+            reason=self._last_failure().outcome or "",
+        )
 
     def message_get_followers(self, *args, **kwargs):
         """Who follows it is for those who may read it: `mail.thread` asks nobody."""
         self.check_access("read")
         return super().message_get_followers(*args, **kwargs)
 
-    @api.depends("last_delivery_status")
+    @api.depends("failing_since")
+    @api.depends_context("lang", "tz")
     def _compute_last_advice(self):
         for subscription in self:
-            failing = subscription.last_delivery_status == "failed"
-            failure = failing and subscription._last_failure()
+            failure = subscription.failing_since and subscription._last_failure()
             subscription.last_advice = failure.advice if failure else False
-
-    def _last_failure(self):
-        self.ensure_one()
-        return self.env["mcp.webhook.delivery"].search(
-            [("subscription_id", "=", self.id), ("status", "=", "failed")],
-            order="id desc",
-            limit=1,
-        )
 
     def _compute_sidecar_banner(self):
         self.sidecar_banner = self.sidecar_trouble()
@@ -60,6 +112,9 @@ class McpEventSubscription(models.Model):
         :return: one sentence or more for managers, or False when all is well
         """
         self.check_access("read")
+        silence = self.env["mcp.webhook.sidecar"].sudo()._silence()
+        if silence:
+            return silence
         status = self.env["mcp.webhook.mirror"]._status()
         if not status["unreachable_since"]:
             return False

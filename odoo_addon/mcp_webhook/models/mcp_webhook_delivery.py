@@ -6,17 +6,16 @@ from datetime import timedelta
 from psycopg2.extras import Json
 
 from odoo import api, fields, models
-from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.tools import SQL
-
-from ..sidecar import SidecarError, SidecarUnreachable
 
 DEFAULT_RETENTION_DAYS = 30
 DEFAULT_RETENTION_ROWS = 500_000  # finished ones; older rows go early
 GC_LIMIT = 10_000  # rows per transaction of the autovacuum
 INSERTED = (
     "attempt",
+    "by_program",
+    "cause_uuid",
     "company_id",
     "create_date",
     "create_uid",
@@ -26,8 +25,11 @@ INSERTED = (
     "event",
     "event_type",
     "event_uuid",
+    "failed_in_odoo",
     "finished_at",
+    "matched",
     "model_name",
+    "over_budget",
     "record_ids",
     "status",
     "subscription_id",
@@ -38,17 +40,10 @@ INSERTED = (
     "write_uid",
 )
 
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
-def _defused(cell):
-    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
-        return f"'{cell}"
-    return cell
-
 
 class McpWebhookDelivery(models.Model):
     _name = "mcp.webhook.delivery"
+    _inherit = "mcp.webhook.export"
     _description = "Webhook Delivery"
     _order = "id desc"
     _allow_sudo_commands = False
@@ -58,7 +53,7 @@ class McpWebhookDelivery(models.Model):
     )
     subscription_name = fields.Char(readonly=True)
     endpoint_host = fields.Char(string="Endpoint", readonly=True)
-    company_id = fields.Many2one("res.company", readonly=True, ondelete="set null")
+    company_id = fields.Many2one("res.company", readonly=True, ondelete="cascade")
     event_uuid = fields.Char(string="Event ID", required=True, readonly=True)
     attempt = fields.Integer(default=1, required=True, readonly=True, aggregator=None)
     trigger = fields.Selection(
@@ -114,6 +109,16 @@ class McpWebhookDelivery(models.Model):
     next_attempt_at = fields.Datetime(readonly=True)
     # The event as submitted, kept for another submission until the outcome is known.
     event = fields.Text(readonly=True, copy=False, groups=fields.NO_ACCESS)
+    over_budget = fields.Boolean(
+        readonly=True,
+        copy=False,
+        help="The filter or the enriched fields took more than a save has time for: the "
+        "event was built after it or, of a deletion, tells only a part.",
+    )
+    # Of one that is built after the save: its records had passed the filter by then.
+    matched = fields.Boolean(readonly=True, copy=False, groups=fields.NO_ACCESS)
+    # It ended here: the sidecar has never had the event (or we do not know that it has).
+    failed_in_odoo = fields.Boolean(readonly=True, copy=False)
     # Whether `failure_count` of the subscription knows of this failure.
     counted = fields.Boolean(readonly=True, copy=False, groups=fields.NO_ACCESS)
 
@@ -121,6 +126,7 @@ class McpWebhookDelivery(models.Model):
     _newest_idx = models.Index("(subscription_id, id DESC)")
     _finished_idx = models.Index("(subscription_id, finished_at DESC)")
     _pending_idx = models.Index("(id) WHERE status = 'pending'")
+    _waiting_idx = models.Index("(subscription_id) WHERE status = 'pending'")
     _uncounted_idx = models.Index("(id) WHERE status = 'failed' AND counted IS NOT TRUE")
     _created_idx = models.Index("(create_date)")
     _records_idx = models.Index("USING gin (record_ids jsonb_path_ops)")
@@ -168,25 +174,27 @@ class McpWebhookDelivery(models.Model):
         """
         if not rows:
             return []
-        ids = self.env.execute_query(
-            SQL(
-                """WITH delivery AS (
-                        INSERT INTO mcp_webhook_delivery (%s) VALUES %s
-                          RETURNING id, status
-                   ), outbox AS (
-                        INSERT INTO mcp_webhook_outbox (delivery_id)
-                             SELECT id FROM delivery WHERE status = 'pending'
-                   )
-                   SELECT id FROM delivery ORDER BY id""",
-                SQL(", ").join(SQL.identifier(name) for name in INSERTED),
-                SQL(", ").join(self._insert_values(row) for row in rows),
-            )
-        )
+        ids = self.env.execute_query(self._insertion(rows))
         # what this transaction may have read of the rows before they were there
         self.env["mcp.event.subscription"].invalidate_model(
             ["delivery_ids", "delivery_count", "pending_count"], flush=False
         )
         return [id_ for (id_,) in ids]
+
+    def _insertion(self, rows):
+        """:return: SQL that yields the ids, in order"""
+        return SQL(
+            """WITH delivery AS (
+                    INSERT INTO mcp_webhook_delivery (%s) VALUES %s
+                      RETURNING id, status
+               ), outbox AS (
+                    INSERT INTO mcp_webhook_outbox (delivery_id)
+                         SELECT id FROM delivery WHERE status = 'pending'
+               )
+               SELECT id FROM delivery ORDER BY id""",
+            SQL(", ").join(SQL.identifier(name) for name in INSERTED),
+            SQL(", ").join(self._insert_values(row) for row in rows),
+        )
 
     def _insert_values(self, row):
         now = self.env.cr.now()
@@ -198,21 +206,11 @@ class McpWebhookDelivery(models.Model):
             "write_uid": self.env.uid,
             "create_date": now,
             "write_date": now,
+            "failed_in_odoo": row.get("status") == "failed",
             **row,
             "record_ids": Json(row["record_ids"]),
         }
         return SQL("%s", tuple(values.get(name) or None for name in INSERTED))
-
-    # -- leaving -----------------------------------------------------------------
-
-    def export_data(self, fields_to_export):
-        """Texts that a spreadsheet would take for a formula are defused: endpoints and
-        record names are other people's words."""
-        exported = super().export_data(fields_to_export)
-        exported["datas"] = [
-            [_defused(cell) for cell in row] for row in exported["datas"]
-        ]
-        return exported
 
     # -- reading -----------------------------------------------------------------
 
@@ -240,69 +238,6 @@ class McpWebhookDelivery(models.Model):
             "company_id": subscription.company_id.id,
             "model_name": subscription.model_name,
         }
-
-    # -- redelivery --------------------------------------------------------------
-
-    def action_redeliver(self):
-        """Send the events of the finished rows once more, each event once."""
-        self.check_access("read")
-        if not self.env.user.has_group("mcp_webhook.group_manager"):
-            raise UserError(self.env._("Only a webhook manager can redeliver."))
-        finished = self.filtered(lambda delivery: delivery.status != "pending")
-        if not finished:
-            raise UserError(self.env._("These deliveries are pending: wait for them."))
-        access = self.env["mcp.webhook.sidecar"]
-        refused = []
-        try:
-            client = access._client()
-            access._introduce(client)
-            events = list(dict.fromkeys(finished.mapped("event_uuid")))
-            for event_uuid in events:
-                try:
-                    client.redeliver(event_uuid)
-                except SidecarError as error:
-                    refused.append(self._refusal(error))
-        except SidecarUnreachable as error:
-            raise UserError(
-                self.env._("Nothing was sent again. %(reason)s", reason=error.reason)
-            ) from error
-        except SidecarError as error:
-            raise UserError(self._refusal(error)) from error
-        self.env["mcp.webhook.mirror"]._pull_quietly()
-        if len(refused) == len(events):
-            raise UserError("\n".join(dict.fromkeys(refused)))
-        return self._redelivered(len(events) - len(refused), refused)
-
-    def _redelivered(self, count, refused):
-        message = self.env._("%(count)s sent again.", count=count)
-        if refused:
-            message += " " + " ".join(dict.fromkeys(refused))
-        return {
-            "type": "ir.actions.client",
-            "tag": "display_notification",
-            "params": {
-                "type": "warning" if refused else "success",
-                "message": message,
-                "next": {"type": "ir.actions.client", "tag": "soft_reload"},
-            },
-        }
-
-    def _refusal(self, error):
-        """The sidecar's no to a redelivery, in words that help."""
-        texts = {
-            "not_found": self.env._(
-                "The sidecar no longer holds this event (it is older than the "
-                "retention, or the sidecar's log was replaced)."
-            ),
-            "conflict": self.env._("An attempt of this event is pending already."),
-            "inactive": self.env._(
-                "The subscription is archived or gone: restore it, then redeliver."
-            ),
-            "fenced": self.env._(
-                "The sidecar belongs to another database: take it over in the settings."
-            ),
-        }
-        return texts.get(error.kind) or error.message
 
     # -- retention ---------------------------------------------------------------
 

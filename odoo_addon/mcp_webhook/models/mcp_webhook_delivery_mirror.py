@@ -12,6 +12,7 @@ from odoo.tools import SQL
 from ..payload import clean
 
 FINAL = ("success", "failed")
+COUNTED_AT_ONCE = 5000  # failures; the rest by the next pull or sweep
 # what attempts of one event share; the sidecar does not repeat it
 SHARED = (
     "subscription_id",
@@ -31,8 +32,8 @@ class McpWebhookDelivery(models.Model):
     def _mirror_attempts(self, attempts):
         """Create or update the rows of these attempts (the contract's objects).
 
-        Monotonic: a final row never changes again. Attempts of unknown events and
-        unknown subscriptions are not ours and left alone.
+        Monotonic: what the sidecar has ended never changes again. Attempts of unknown
+        events and unknown subscriptions are not ours and left alone.
 
         :return: the rows that changed
         """
@@ -44,7 +45,7 @@ class McpWebhookDelivery(models.Model):
             row = siblings.get(attempt["attempt"])
             values = _attempt_values(attempt)
             if row is not None:
-                if row.status in FINAL:
+                if row.status in FINAL and not row.failed_in_odoo:
                     continue
                 row.write(values)
             else:
@@ -100,18 +101,22 @@ class McpWebhookDelivery(models.Model):
             values["event_type"] = subscription.event_type
         return values
 
-    def _fail(self, kind, message):
-        """Pending rows end here: the sidecar refused them, or lost them."""
-        self.filtered(lambda row: row.status == "pending").write(
-            {
-                "status": "failed",
-                "error_kind": kind,
-                "error_message": clean(message or ""),
-                "finished_at": fields.Datetime.now(),
-                "next_attempt_at": False,
-                "event": False,
-            }
-        )
+    def _fail(self, kind, message, in_odoo=False):
+        """Pending rows end here.
+
+        :param in_odoo: the sidecar never had the event, so it stays with the row
+        """
+        values = {
+            "status": "failed",
+            "error_kind": kind,
+            "error_message": clean(message or ""),
+            "finished_at": fields.Datetime.now(),
+            "next_attempt_at": False,
+            "failed_in_odoo": in_odoo,
+        }
+        if not in_odoo:
+            values["event"] = False
+        self.filtered(lambda row: row.status == "pending").write(values)
 
     # -- badges ------------------------------------------------------------------
 
@@ -123,39 +128,38 @@ class McpWebhookDelivery(models.Model):
         refused submission, or a business transaction with a broken subscription.
         """
         self.env.flush_all()
-        failed = self.sudo().search([("status", "=", "failed"), ("counted", "=", False)])
+        uncounted = [("status", "=", "failed"), ("counted", "=", False)]
+        failed = self.sudo().search(uncounted, order="id", limit=COUNTED_AT_ONCE)
         subscriptions = (rows | failed).subscription_id
         news = self._newest_states(subscriptions)
         counts = failed.filtered(lambda row: row.trigger != "test").grouped(
             "subscription_id"
         )
         for subscription in subscriptions.sorted("id"):
-            values, ended = news.get(subscription.id, ({}, False))
-            values = dict(values)
+            values = dict(news.get(subscription.id, {}))
             count = len(counts.get(subscription, ()))
             if count:
                 values["failure_count"] = subscription.failure_count + count
             changed = {k: v for k, v in values.items() if subscription[k] != v}
             if changed:
                 subscription.with_context(tracking_disable=True).write(changed)
-            if ended:
-                subscription._alert(ended == "failed")
+        subscriptions._note_endings()
         failed.counted = True
         self._announce(rows | failed, subscriptions)
 
     def _newest_states(self, subscriptions):
-        """`{subscription id: ({last_delivery, last_delivery_status}, ended)}`: how the
-        newest row is, and how the one ended that ended last."""
+        """`{subscription id: {last_delivery, last_delivery_status}}`: how the newest row
+        is, and when the one ended that ended last."""
         if not subscriptions:
             return {}
         found = self.env.execute_query(
             SQL(
-                """SELECT s.id, newest.status, final.finished_at, final.status
+                """SELECT s.id, newest.status, final.finished_at
                      FROM unnest(%s) AS s(id)
                      JOIN LATERAL (SELECT status FROM mcp_webhook_delivery
                                     WHERE subscription_id = s.id
                                  ORDER BY id DESC LIMIT 1) newest ON TRUE
-                LEFT JOIN LATERAL (SELECT finished_at, status FROM mcp_webhook_delivery
+                LEFT JOIN LATERAL (SELECT finished_at FROM mcp_webhook_delivery
                                     WHERE subscription_id = s.id
                                       AND finished_at IS NOT NULL
                                  ORDER BY finished_at DESC, id DESC
@@ -164,11 +168,8 @@ class McpWebhookDelivery(models.Model):
             )
         )
         return {
-            id_: (
-                {"last_delivery_status": status, "last_delivery": finished_at or False},
-                ended,
-            )
-            for id_, status, finished_at, ended in found
+            id_: {"last_delivery_status": status, "last_delivery": finished_at or False}
+            for id_, status, finished_at in found
         }
 
     @api.model
@@ -182,7 +183,7 @@ class McpWebhookDelivery(models.Model):
                       AND s.last_delivery_status IS DISTINCT FROM 'pending'""")
         )
         subscriptions = self.env["mcp.event.subscription"].browse(r[0] for r in found)
-        for id_, (values, _ended) in self._newest_states(subscriptions).items():
+        for id_, values in self._newest_states(subscriptions).items():
             subscription = subscriptions.browse(id_)
             if subscription.last_delivery_status != values["last_delivery_status"]:
                 subscription.with_context(tracking_disable=True).write(values)
@@ -216,6 +217,7 @@ def _attempt_values(attempt):
     """The row's values for one attempt of the feed."""
     error = attempt.get("error") or {}
     values = {
+        "failed_in_odoo": False,
         "trigger": attempt["trigger"],
         "status": attempt["status"],
         "response_code": attempt.get("response_code") or 0,
@@ -225,8 +227,8 @@ def _attempt_values(attempt):
         "error_kind": _text(error.get("kind")),
         "error_message": _text(error.get("message")),
         "duration_ms": attempt.get("duration_ms") or 0,
-        "finished_at": _moment(attempt.get("finished_at")),
-        "next_attempt_at": _moment(attempt.get("next_attempt_at")),
+        "finished_at": moment(attempt.get("finished_at")),
+        "next_attempt_at": moment(attempt.get("next_attempt_at")),
     }
     if attempt["status"] in FINAL:
         values["event"] = False
@@ -237,9 +239,9 @@ def _text(value):
     return clean(value) if value else False
 
 
-def _moment(text):
+def moment(text):
     """A naive UTC datetime of an RFC 3339 text, or False."""
     if not text:
         return False
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    return moment.astimezone(timezone.utc).replace(tzinfo=None, microsecond=0)
+    at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return at.astimezone(timezone.utc).replace(tzinfo=None, microsecond=0)

@@ -1,25 +1,46 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Follows the sidecar's feed of changes; heals what went wrong meanwhile.
 
-One row: how far we have read, and of which log. Whoever pulls holds an exclusive
-lock on the table, taken as the first statement of a transaction of its own: only so
-is the snapshot younger than the previous pull's commit.
+One row: how far we have read, and of which log. A page is asked for without any lock,
+for the sidecar may take its time. Whoever writes it then holds an exclusive lock on the
+table, taken as the first statement of a transaction of its own: only so is the snapshot
+younger than the previous writer's commit. If that one wrote the same page, ours goes.
 """
 
 import logging
 import time
+from dataclasses import dataclass
+
+import psycopg2
 
 from odoo import api, fields, models
 
 from ..sidecar import SidecarError, SidecarUnreachable
+from ..words import _lt
 from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)
 
 PAGE = 200  # attempts per transaction
-LOST = (
+LOST_AT_ONCE = 1000
+LOCK_SECONDS = 10  # that a page waits for the writer before it
+LOST = _lt(
     "The sidecar's log was replaced before this attempt ended, so its outcome is unknown."
 )
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the feed; `answer` is None where the log is not the one we follow.
+
+    :ivar state: `(log_id, cursor)` of our row when it was asked for
+    :ivar met: the sidecar's answer to an introduction, or None
+    """
+
+    log_id: str
+    state: tuple
+    met: dict | None
+    answer: dict | None = None
 
 
 class McpWebhookMirror(models.Model):
@@ -33,6 +54,7 @@ class McpWebhookMirror(models.Model):
     version = fields.Char(help="The sidecar's version.")
     reachable_since = fields.Datetime()
     unreachable_since = fields.Datetime()
+    knock_is_secret = fields.Boolean(help="The sidecar was given a secret to knock with.")
     trouble = fields.Char(help="Why the sidecar does not serve us, in words.")
 
     @api.model
@@ -56,7 +78,13 @@ class McpWebhookMirror(models.Model):
         """What the screens show: the row's fields as a dict, also before the first
         contact."""
         row = self.sudo().search([], limit=1)
-        names = ("version", "reachable_since", "unreachable_since", "trouble")
+        names = (
+            "version",
+            "reachable_since",
+            "unreachable_since",
+            "trouble",
+            "knock_is_secret",
+        )
         return {name: row[name] for name in names}
 
     # -- pulling -----------------------------------------------------------------
@@ -69,7 +97,19 @@ class McpWebhookMirror(models.Model):
         except (SidecarUnreachable, SidecarError) as error:
             self._note_trouble(error)
             return False
+        except psycopg2.errors.LockNotAvailable:
+            _logger.info("The mirror is busy; the next knock or the sweep goes on")
+            return False
         return True
+
+    @api.model
+    def _pull_knocked(self):
+        """For a knock; whether it went well is for everybody else to know."""
+        access = self.env["mcp.webhook.sidecar"]
+        if self._pull_quietly():
+            access._note_success()
+        else:
+            access._note_failure()
 
     @api.model
     def _pull(self, again=False):
@@ -85,67 +125,109 @@ class McpWebhookMirror(models.Model):
             again = False
 
     def _pull_page(self, again):
-        def read(env):
-            env[self._name]._lock()
-            return env[self._name]._read_page(again)
+        """:return: whether there is more to read"""
+        name = self._name
+        page = in_own_transaction(self.pool, lambda env: env[name]._ask(again))
+        if page.answer is not None:
+            # again when somebody has edited a subscription meanwhile
+            return in_own_transaction(self.pool, lambda env: env[name]._take(page))
+        in_own_transaction(
+            self.pool, lambda env: env["mcp.event.subscription"]._sync_all()
+        )
+        in_own_transaction(self.pool, lambda env: env[name]._adopt(page))
+        return True
 
-        # again when somebody has edited a subscription meanwhile
-        return in_own_transaction(self.pool, read)
+    def _ask(self, again):
+        """Read the next :class:`Page`, of whatever log is there now.
 
-    def _read_page(self, again):
-        row = self._row()
+        An introduction tells the sidecar what we have seen of its log. Behind each new
+        connection it may have begun anew, with an earlier state of the log: then what it
+        just said counts only after another introduction.
+        """
+        row = self.search([], limit=1)
+        state = (row.log_id, row.cursor)
         access = self.env["mcp.webhook.sidecar"]
         client = access._client()
-        met = access._introduce(client, again=again)
-        if met and met["log_id"] != row.log_id:
-            row._adopt(met["log_id"])
-        try:
-            answer = self._changes(client, row)
-        except SidecarError as error:
-            if error.kind == "fenced":
-                access._forget_introduction()
-            raise
-        if answer["attempts"]:
+        self.env.cr.rollback()  # hold no snapshot while the sidecar is asked
+        known = access._introduction()
+        again = again or not (known and known.is_fresh())
+        cursor, met = state[1] or "", None
+        for _turn in range(3):
+            met = access._introduce(client, again=again) or met
+            if met and met["log_id"] != state[0]:
+                return Page(met["log_id"], state, met)
+            try:
+                answer = client.changes(cursor, PAGE)
+            except SidecarError as error:
+                if error.kind == "fenced":
+                    access._forget_introduction()
+                if error.kind != "stale_cursor":
+                    raise
+                again, cursor = True, ""
+                continue
+            if answer["log_id"] != state[0]:
+                # replaced since we introduced ourselves: it does not know us
+                again = access._introduction().log_id != answer["log_id"]
+                met = access._introduce(client, again=again) or met
+                return Page(met["log_id"] if met else answer["log_id"], state, met)
+            if access._introduction().meetings == client.meetings:
+                return Page(answer["log_id"], state, met, answer)
+            again = True
+        raise SidecarUnreachable(_lt("The sidecar does not keep its connections."))
+
+    def _take(self, page):
+        """Write a page. :return: whether there is more to read"""
+        self._lock(LOCK_SECONDS)
+        row = self._row()
+        if (row.log_id, row.cursor) != page.state:
+            return True  # somebody was faster: go on from there
+        if page.answer["attempts"]:
             Delivery = self.env["mcp.webhook.delivery"]
-            Delivery._mirror_badges(Delivery._mirror_attempts(answer["attempts"]))
-        if row.cursor != answer["cursor"]:
-            row.cursor = answer["cursor"]
-        row._note_contact(met)
-        return bool(answer["more"])
+            Delivery._mirror_badges(Delivery._mirror_attempts(page.answer["attempts"]))
+        if row.cursor != page.answer["cursor"]:
+            row.cursor = page.answer["cursor"]
+        row._note_contact(page.met)
+        return bool(page.answer["more"])
 
-    def _changes(self, client, row):
-        """The feed's next page, of the log that is there now."""
-        try:
-            answer = client.changes(row.cursor or "", PAGE)
-        except SidecarError as error:
-            if error.kind != "stale_cursor":
-                raise
-            answer = client.changes("", PAGE)
-        if answer["log_id"] != row.log_id:
-            # replaced since we introduced ourselves: it does not know us
-            access = self.env["mcp.webhook.sidecar"]
-            access._introduce(client, again=True)
-            row._adopt(answer["log_id"])
-            answer = client.changes("", PAGE)
-        return answer
-
-    def _adopt(self, log_id):
-        """Another log: bring the subscriptions there, and what it cannot know of."""
-        self.env["mcp.event.subscription"]._sync_all()
+    def _adopt(self, page):
+        """Another log, which has our subscriptions by now: bring it what it cannot have."""
+        self._lock(LOCK_SECONDS)
+        row = self._row()
+        if (row.log_id, row.cursor) != page.state:
+            return
         _logger.info("Following another log of the webhook sidecar")
-        self.write({"log_id": log_id, "cursor": False})
+        row.write({"log_id": page.log_id, "cursor": False})
+        row._note_contact(page.met)
         self.env.flush_all()
         self.env.cr.execute(
             """INSERT INTO mcp_webhook_outbox (delivery_id)
                     SELECT id FROM mcp_webhook_delivery
-                     WHERE status = 'pending' AND attempt = 1 AND event IS NOT NULL
+                     WHERE status = 'pending' AND attempt = 1
+                       AND (event IS NOT NULL OR over_budget)
                ON CONFLICT DO NOTHING"""
         )
-        lost = self.env["mcp.webhook.delivery"].search(
-            [("status", "=", "pending"), "|", ("attempt", ">", 1), ("event", "=", False)]
-        )
-        lost._fail("internal", LOST)
-        self.env["mcp.webhook.delivery"]._mirror_badges(lost)
+        Delivery = self.env["mcp.webhook.delivery"]
+        gone = [
+            ("status", "=", "pending"),
+            "|",
+            ("attempt", ">", 1),
+            "&",
+            ("event", "=", False),
+            ("over_budget", "=", False),
+        ]
+        while lost := Delivery.search(gone, limit=LOST_AT_ONCE):
+            lost._fail("internal", LOST)
+            Delivery._mirror_badges(lost)
+            self.env.invalidate_all()
+
+    @api.model
+    def _witness(self):
+        """What an introduction tells the sidecar of its log: how much we have seen."""
+        row = self.search([], limit=1)
+        if not row.log_id:
+            return {}
+        seen = self.env["mcp.webhook.seen"]._highest(row.log_id)
+        return {"seen": seen, "cursor": row.cursor or ""}
 
     # -- contact -----------------------------------------------------------------
 
@@ -156,8 +238,13 @@ class McpWebhookMirror(models.Model):
             values["unreachable_since"] = False
         if self.trouble:
             values["trouble"] = False
-        if met and met.get("version") != self.version:
-            values["version"] = met.get("version")
+        if met:
+            self.env["mcp.webhook.seen"]._note(met["log_id"], met.get("accepted_to"))
+            if met.get("version") != self.version:
+                values["version"] = met.get("version")
+                self.env["mcp.event.subscription"]._meet_other_version()
+            if met.get("knock_is_secret", False) != self.knock_is_secret:
+                values["knock_is_secret"] = not self.knock_is_secret
         if values:
             self.write(values)
             self.env["mcp.webhook.delivery"]._announce_contact()
@@ -182,29 +269,82 @@ class McpWebhookMirror(models.Model):
 
     @api.model
     def _sweep(self):
-        """Once a minute: submit what waits, read the feed, put right what is not.
+        """Once a minute: read the feed, bring subscriptions, submit what waits, tidy up.
 
-        Each step has its own transaction. Trouble with the sidecar is noted and not
-        raised: a week of it must not deactivate the cron.
+        Each part has its own transactions, and its trouble is its own: it is told where
+        it is met and stops no other part, and a week of it does not deactivate the cron.
+        Where the sidecar does not answer at all, it is asked once.
         """
         access = self.env["mcp.webhook.sidecar"]
-        try:
-            self._pull(again=True)
-            in_own_transaction(
-                self.pool, lambda env: env["mcp.event.subscription"]._sync_dirty()
-            )
-            self.pool["mcp.webhook.outbox"]._sweep(self.pool)
+        registry = self.pool
+        subscriptions, outbox = "mcp.event.subscription", registry["mcp.webhook.outbox"]
+        fine = True
+        for part in (
+            lambda: self._pull(again=True),
+            lambda: in_own_transaction(
+                registry, lambda env: env[subscriptions]._sync_dirty()
+            ),
+            lambda: outbox._build_late(registry),
+            lambda: outbox._sweep(registry),
+        ):
+            try:
+                fine &= self._alone(part)
+            except SidecarUnreachable as error:
+                fine = False
+                self._alone(lambda e=error: self._note_trouble(e))
+                break
+        if fine:
             access._note_success()
-        except (SidecarUnreachable, SidecarError) as error:
+        else:
             access._note_failure()
-            self._note_trouble(error)
-        in_own_transaction(self.pool, _tidy)
+        for tidy in TIDYING:
+            self._alone(lambda t=tidy: in_own_transaction(registry, _locked(t)))
+        self._alone(self.env[subscriptions]._let_go)
+
+    def _alone(self, part):
+        """Do one part of the sweep.
+
+        :return: whether it went well
+        :raise SidecarUnreachable: nothing else that needs the sidecar is worth a try
+        """
+        try:
+            part()
+        except SidecarUnreachable:
+            raise
+        except SidecarError as error:
+            self._alone(lambda e=error: self._note_trouble(e))
+            return False
+        except Exception:
+            _logger.exception("A part of the sweep failed; the others go on")
+            return False
+        return True
 
 
-def _tidy(env):
-    """What needs no sidecar: faults to show, failures to count, badges to refresh."""
-    env["mcp.webhook.mirror"]._lock()
-    env["mcp.event.subscription"]._flag_faults()
+def _locked(work):
+    def locked(env):
+        env["mcp.webhook.mirror"]._lock()
+        work(env)
+
+    return locked
+
+
+def _refresh_badges(env):
     Delivery = env["mcp.webhook.delivery"]
     Delivery._mirror_badges(Delivery)
     Delivery._mirror_waiting_badges()
+    env["mcp.event.subscription"]._tell_what_was_not_told()
+
+
+def _forget_counts(env):
+    row = env["mcp.webhook.mirror"]._row()
+    env["mcp.webhook.seen"]._keep_highest(row.log_id or None)
+
+
+# What needs no sidecar, each in a transaction of its own.
+TIDYING = (
+    lambda env: env["mcp.event.subscription"]._hold_to_allowed_hosts(),
+    lambda env: env["mcp.event.subscription"]._flag_faults(),
+    _refresh_badges,
+    _forget_counts,
+    lambda env: env["mcp.webhook.binding"]._confirm_hosts(),
+)

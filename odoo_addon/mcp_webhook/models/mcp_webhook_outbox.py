@@ -6,6 +6,7 @@ import json
 import logging
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import psycopg2
 
@@ -25,8 +26,23 @@ _logger = logging.getLogger(__name__)
 
 MAX_SECONDS = 40  # of one sweep's submissions or pulls: a cron run has 120 in all
 SWEEP_AFTER = 5  # seconds: younger rows are being submitted by their own transaction
+SLICE_BYTES = 2 * 1024 * 1024  # of events in one request: memory must not grow with them
 # Refusals that a sync of the subscriptions may cure: ask again before giving up.
 CURABLE = frozenset({"not_found", "inactive"})
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The sidecar's answer to a submission.
+
+    :ivar results: `[(delivery id, result)]`
+    :ivar log_id: the log that took them, where that is certain
+    :ivar accepted_to: its count of acceptances
+    """
+
+    results: list
+    log_id: str | None
+    accepted_to: str | None
 
 
 @contextmanager
@@ -71,6 +87,15 @@ class McpWebhookOutbox(models.Model):
     _delivery_uniq = models.Constraint("unique(delivery_id)")
 
     @classmethod
+    def _submit_quietly(cls, registry, subscription_ids, paused_ids):
+        """The postcommit hook: the change is saved, nothing may raise any more."""
+        try:
+            paused = paused_ids & subscription_ids
+            cls._submit_after_commit(registry, subscription_ids, paused)
+        except Exception:
+            _logger.exception("Submitting webhook events failed; the sweep will do it")
+
+    @classmethod
     def _submit_after_commit(cls, registry, subscription_ids, paused_ids):
         """All that waits for these subscriptions, oldest first, if it can be quick."""
         with own_environment(registry) as env:
@@ -84,14 +109,14 @@ class McpWebhookOutbox(models.Model):
             # the sidecar may take its time: hold no snapshot meanwhile, wherever we are
             env.cr.rollback()
             try:
-                results = access._try(
+                receipt = access._try(
                     lambda client: outbox._send(client, rows), INLINE_TIMEOUT
                 )
             except (SidecarUnreachable, SidecarError) as error:
                 _logger.info("Webhook events wait for the sweep: %s", error)
                 return
             # A curable refusal stays in the outbox: the sweep syncs first, then decides.
-            cls._settle(registry, results, CURABLE, lock_seconds=1, env=env)
+            cls._settle(registry, receipt, CURABLE, lock_seconds=1, env=env)
             env["mcp.webhook.delivery"]._announce_paused(paused_ids)
 
     @classmethod
@@ -109,13 +134,44 @@ class McpWebhookOutbox(models.Model):
                 if not rows:
                     return
                 client = env["mcp.webhook.sidecar"]._client(PATIENT_TIMEOUT)
-            results = outbox._send(client, rows)
-            cls._settle(registry, results, frozenset())
-            after = rows[len(results) - 1][0]
+                env.cr.rollback()  # hold no snapshot while the sidecar is asked
+                receipt = outbox._send(client, rows)
+            cls._settle(registry, receipt, frozenset())
+            after = rows[len(receipt.results) - 1][0]
+
+    @classmethod
+    def _build_late(cls, registry):
+        """Events that had no budget when their records were saved, each in a transaction
+        of its own."""
+        after = 0
+        while True:
+            with own_environment(registry) as env:
+                env.cr.execute(
+                    """SELECT min(o.delivery_id) FROM mcp_webhook_outbox o
+                         JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
+                        WHERE d.event IS NULL AND o.delivery_id > %s""",
+                    [after],
+                )
+                (after,) = env.cr.fetchone()
+            if not after:
+                return
+            try:
+                in_own_transaction(
+                    registry,
+                    lambda env, id_=after: (
+                        env["mcp.webhook.delivery"].browse(id_)._build_late()
+                    ),
+                )
+            except Exception:
+                _logger.exception("The event of delivery %s waits on", after)
 
     @api.model
     def _waiting(self, subscription_ids, older_than=None, after=0):
-        """`[(delivery id, event text)]`, oldest first, at most one request's worth."""
+        """`[(delivery id, event text)]`, oldest first, at most one request's worth.
+
+        Not those whose subscription the sidecar has refused, or does not know as it is
+        now: they would go out by what it was before.
+        """
         conditions = [SQL("d.id > %s AND d.event IS NOT NULL", after)]
         if subscription_ids is not None:
             conditions.append(SQL("d.subscription_id = ANY(%s)", list(subscription_ids)))
@@ -124,46 +180,66 @@ class McpWebhookOutbox(models.Model):
             conditions.append(SQL(f"d.create_date <= {limit}", older_than))
         return self.env.execute_query(
             SQL(
-                """SELECT d.id, d.event
-                     FROM mcp_webhook_outbox o
-                     JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
-                    WHERE %s
-                 ORDER BY d.id
-                    LIMIT %s""",
+                """SELECT id, event
+                     FROM (SELECT id, event, octet_length(event) AS size,
+                                  sum(octet_length(event)) OVER (ORDER BY id) AS total
+                             FROM (SELECT d.id, d.event
+                                     FROM mcp_webhook_outbox o
+                                     JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
+                                LEFT JOIN mcp_event_subscription s
+                                       ON s.id = d.subscription_id
+                                    WHERE %s
+                                      AND s.sync_pending IS NOT TRUE
+                                      AND s.is_refused IS NOT TRUE
+                                 ORDER BY d.id
+                                    LIMIT %s) waiting) slice
+                    WHERE total - size < %s
+                 ORDER BY id""",
                 SQL(" AND ").join(conditions),
                 MAX_EVENTS,
+                SLICE_BYTES,
             )
         )
 
     @api.model
     def _send(self, client, rows):
-        """Submit the first request's worth. Returns `[(delivery id, result)]`."""
-        self.env["mcp.webhook.sidecar"]._introduce(client)
+        """Submit the first request's worth. Returns a :class:`Receipt`."""
+        access = self.env["mcp.webhook.sidecar"]
+        access._introduce(client)
         cut = batches([len(text.encode()) for _id, text in rows])[0]
         try:
-            results = client.submit([json.loads(text) for _id, text in rows[cut]])
+            answer = client.submit([json.loads(text) for _id, text in rows[cut]])
         except SidecarError as error:
             if error.kind == "fenced":
-                self.env["mcp.webhook.sidecar"]._forget_introduction()
+                access._forget_introduction()
             raise
-        return [(row[0], result) for row, result in zip(rows[cut], results, strict=True)]
+        known = access._introduction()
+        # behind a connection that was made meanwhile there may be another log
+        is_same = known and known.meetings == client.meetings
+        pairs = zip(rows[cut], answer["results"], strict=True)
+        return Receipt(
+            [(row[0], result) for row, result in pairs],
+            known.log_id if is_same else None,
+            answer.get("accepted_to"),
+        )
 
     @classmethod
-    def _settle(cls, registry, results, leave, lock_seconds=None, env=None):
+    def _settle(cls, registry, receipt, leave, lock_seconds=None, env=None):
         """Forget what was accepted, fail what was refused.
 
         :param leave: kinds of refusal after which the row goes on waiting
         :param env: of a transaction in which nothing has been done yet
         """
+        results = receipt.results
         refused = [(id_, r["error"]) for id_, r in results if r["status"] == "rejected"]
         kept = {id_ for id_, _error in refused}
         final = [
             (i, e) for i, e in refused if (e.get("data") or {}).get("kind") not in leave
         ]
         done = [id_ for id_, _result in results if id_ not in kept]
-        if done and not (env and env["mcp.webhook.outbox"]._forgotten(done)):
+        if done and not (env and env["mcp.webhook.outbox"]._forgotten(done, receipt)):
             in_own_transaction(
-                registry, lambda own: own["mcp.webhook.outbox"]._forget(done)
+                registry, lambda own: own["mcp.webhook.outbox"]._forget(done, receipt)
             )
         if final:
             try:
@@ -172,21 +248,24 @@ class McpWebhookOutbox(models.Model):
                 _logger.info("The mirror is busy; the sweep will record refusals")
 
     @api.model
-    def _forget(self, delivery_ids):
+    def _forget(self, delivery_ids, receipt):
         """Nobody waits for the disk here: rows that a crash brings back are submitted
         again, and the sidecar knows them."""
         self.env.cr.execute(
             """SET LOCAL synchronous_commit TO off;
+               WITH seen AS (
+                    INSERT INTO mcp_webhook_seen (log_id, accepted_to)
+                         SELECT %s, %s WHERE %s IS NOT NULL AND %s IS NOT NULL)
                DELETE FROM mcp_webhook_outbox WHERE delivery_id = ANY(%s)""",
-            [delivery_ids],
+            [*(receipt.log_id, receipt.accepted_to) * 2, delivery_ids],
             log_exceptions=False,
         )
 
     @api.model
-    def _forgotten(self, delivery_ids):
+    def _forgotten(self, delivery_ids, receipt):
         """:return: False when somebody else was at one of these rows just now"""
         try:
-            self._forget(delivery_ids)
+            self._forget(delivery_ids, receipt)
         except psycopg2.errors.SerializationFailure:
             self.env.cr.rollback()
             return False
@@ -207,13 +286,19 @@ class McpWebhookOutbox(models.Model):
 
     @classmethod
     def _refuse(cls, registry, refused, lock_seconds):
+        """Rows of refused events end, and keep their event for another submission. Where
+        the sidecar lacks a subscription that we have, they wait until it is told again."""
         with own_environment(registry) as env:
             env["mcp.webhook.mirror"]._lock(lock_seconds)
             Delivery = env["mcp.webhook.delivery"]
+            ended = Delivery
             for delivery_id, error in refused:
                 kind = (error.get("data") or {}).get("kind") or "internal"
-                Delivery.browse(delivery_id).exists()._fail(kind, error.get("message"))
-            env["mcp.webhook.outbox"].search(
-                [("delivery_id", "in", [id_ for id_, _error in refused])]
-            ).unlink()
-            Delivery._mirror_badges(Delivery.browse(id_ for id_, _error in refused))
+                delivery = Delivery.browse(delivery_id).exists()
+                if kind in CURABLE and delivery.subscription_id._is_served():
+                    delivery.subscription_id.sync_pending = True
+                    continue
+                delivery._fail(kind, error.get("message"), in_odoo=True)
+                ended |= delivery
+            env["mcp.webhook.outbox"].search([("delivery_id", "in", ended.ids)]).unlink()
+            Delivery._mirror_badges(ended)

@@ -4,12 +4,14 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from .. import validation
+from .. import limits, validation
 from ..allowed_hosts import check_allowed_hosts
 from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from ..translated import translated
 from .sidecar_access import DEFAULT_URL
 
 MAX_RETENTION_DAYS = 3650
+OURS = "mcp_webhook_"
 
 
 class ResConfigSettings(models.TransientModel):
@@ -26,11 +28,16 @@ class ResConfigSettings(models.TransientModel):
         "It can be replaced, never read.",
     )
     mcp_webhook_has_token = fields.Boolean(compute="_compute_mcp_webhook_sidecar_token")
+    mcp_webhook_copy = fields.Char(
+        compute="_compute_mcp_webhook_copy",
+        help="Why this database sends nothing until somebody says that it may.",
+    )
     mcp_webhook_wake_url = fields.Char(
         "Wake-up Address",
         config_parameter="mcp_webhook.wake_url",
         help="Where the sidecar knocks when there is news. Empty: this Odoo on loopback "
-        "when the sidecar is there too, else the web base URL.",
+        "when the sidecar is there too and the dbfilter of the server leads to this "
+        "database there, else the web base URL.",
     )
     mcp_webhook_allowed_hosts = fields.Char(
         "Allowed Hosts",
@@ -46,12 +53,38 @@ class ResConfigSettings(models.TransientModel):
         help="At most as long as the sidecar keeps them, or they cannot be sent again.",
     )
 
+    @api.model
+    def default_get(self, fields):
+        """Everybody may ask Odoo for the settings' values; ours are for those who may
+        change them."""
+        values = super().default_get(fields)
+        if not self._mcp_webhook_is_for_caller():
+            values = {k: v for k, v in values.items() if not k.startswith(OURS)}
+        limits.check_fields(self.env, values)
+        return values
+
+    @api.model
+    def _mcp_webhook_is_for_caller(self):
+        return self.env.su or self.has_access("write")
+
+    def onchange(self, values, field_names, fields_spec):
+        limits.check_fields(self.env, values)
+        return super().onchange(values, field_names, fields_spec)
+
     @api.depends("mcp_webhook_sidecar_url")
     def _compute_mcp_webhook_sidecar_token(self):
-        has_token = bool(self.env["mcp.webhook.sidecar"].sudo()._token())
+        has_token = self._mcp_webhook_is_for_caller() and bool(
+            self.env["mcp.webhook.sidecar"].sudo()._token()
+        )
         for settings in self:
             settings.mcp_webhook_sidecar_token = False
             settings.mcp_webhook_has_token = has_token
+
+    @api.depends("mcp_webhook_sidecar_url")
+    def _compute_mcp_webhook_copy(self):
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        told = self._mcp_webhook_is_for_caller() and access._silence()
+        self.mcp_webhook_copy = told or False
 
     def _inverse_mcp_webhook_sidecar_token(self):
         """Straight into the parameter: it never stands in a settings row."""
@@ -63,11 +96,14 @@ class ResConfigSettings(models.TransientModel):
 
     @api.model_create_multi
     def create(self, vals_list):
+        for vals in vals_list:
+            limits.check_fields(self.env, vals)
         settings = super().create(vals_list)
         settings._forget_typed_token()
         return settings
 
     def write(self, vals):
+        limits.check_fields(self.env, vals)
         result = super().write(vals)
         self._forget_typed_token()
         return result
@@ -79,12 +115,14 @@ class ResConfigSettings(models.TransientModel):
     @api.constrains("mcp_webhook_sidecar_url")
     def _check_mcp_webhook_sidecar_url(self):
         for settings in self:
-            url = settings.mcp_webhook_sidecar_url
-            if url and not validation.endpoint(url):
+            urls = (settings.mcp_webhook_sidecar_url or "").split(",")
+            if not all(_is_address(url.strip()) for url in urls if url.strip()):
                 validation.refuse(
                     "mcp_webhook_sidecar_url",
                     self.env._(
-                        "expected the sidecar's address. Example: %s.", DEFAULT_URL
+                        "expected the sidecar's address, or several separated by "
+                        "commas. Example: %s.",
+                        DEFAULT_URL,
                     ),
                 )
 
@@ -141,6 +179,12 @@ class ResConfigSettings(models.TransientModel):
         """Make this database the one that the sidecar serves."""
         return self._mcp_webhook_connect(take_over=True)
 
+    def action_mcp_webhook_become_production(self):
+        """This database has moved, or takes another's place: from now on it sends."""
+        self.check_access("write")
+        self.env["mcp.webhook.sidecar"].sudo()._become_production()
+        return self._mcp_webhook_connect(take_over=True)
+
     def _mcp_webhook_connect(self, take_over):
         self.check_access("write")
         access = self.env["mcp.webhook.sidecar"].sudo()
@@ -154,8 +198,8 @@ class ResConfigSettings(models.TransientModel):
                     "%(reason)s\n\nAddress tried: %(address)s\nStart the sidecar with "
                     "'mcp-webhookd serve', and give the token from the file 'token' in "
                     "its data folder.",
-                    reason=error.reason,
-                    address=validation.endpoint_label(access._url()) or "?",
+                    reason=translated(self.env, error.reason),
+                    address=_labels(access._url()),
                 )
             ) from error
         except SidecarError as error:
@@ -181,8 +225,28 @@ class ResConfigSettings(models.TransientModel):
             pending=info.get("pending"),
             waiting=outbox.search_count([]),
         )
+        is_deaf = self.env["mcp.webhook.sidecar"].sudo()._is_deaf()
+        if is_deaf:
+            message += " " + self.env._(
+                "The server's dbfilter hides this database from the sidecar, so results "
+                "arrive only once a minute: give a wake-up address whose host leads to it."
+            )
+        kind = "warning" if is_deaf else "success"
         return {
             "type": "ir.actions.client",
             "tag": "display_notification",
-            "params": {"type": "success", "message": message, "sticky": False},
+            "params": {"type": kind, "message": message, "sticky": is_deaf},
         }
+
+
+def _is_address(url):
+    return bool(validation.endpoint(url)) or url.startswith("unix:///")
+
+
+def _labels(urls):
+    """What may be shown of the sidecars' addresses."""
+    each = (url.strip() for url in urls.split(","))
+    shown = (
+        u if u.startswith("unix:///") else validation.endpoint_label(u) for u in each
+    )
+    return ", ".join(label or "?" for label in shown)

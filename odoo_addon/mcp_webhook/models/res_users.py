@@ -1,8 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Whose rights subscriptions filter by."""
 
-from odoo import models, tools
-from odoo.tools import SQL
+from odoo import models
 
 
 class ResUsers(models.Model):
@@ -16,30 +15,18 @@ class ResUsers(models.Model):
             # may have read the old state again
             clear_cache = self.env.registry.clear_cache
             self.env.cr.postcommit.add(lambda: clear_cache())
-            everything = self.env["mcp.event.subscription"].with_context(
-                active_test=False
-            )
-            theirs = everything.sudo().search([("user_id", "in", self.ids)])
-            theirs._user_came_or_went()
+            self._webhook_subscriptions()._user_came_or_went()
         return result
 
-    @tools.ormcache("self.id")
-    def _webhook_habits(self):
-        """`(active, language, time zone)`. Every matching write asks; Odoo clears this
-        cache when one of them changes, as that of `context_get`. The ORM would read all
-        of the user's and the partner's columns for these three."""
-        fields, partner_fields = self._fields, self.env["res.partner"]._fields
-        query = SQL(
-            """SELECT u.active, p.lang, p.tz
-                 FROM res_users u JOIN res_partner p ON p.id = u.partner_id
-                WHERE u.id = %s""",
-            self.id,
-            to_flush=(
-                fields["active"],
-                fields["partner_id"],
-                partner_fields["lang"],
-                partner_fields["tz"],
-            ),
-        )
-        (habits,) = self.env.execute_query(query)
-        return habits
+    def unlink(self):
+        """Theirs stay, with nobody's rights: nothing is sent until somebody is chosen."""
+        theirs = self._webhook_subscriptions()
+        result = super().unlink()
+        theirs.invalidate_recordset(["user_id"])
+        theirs._user_came_or_went()
+        return result
+
+    def _webhook_subscriptions(self):
+        everything = self.env["mcp.event.subscription"].sudo()
+        everything = everything.with_context(active_test=False)
+        return everything.search([("user_id", "in", self.ids)])

@@ -11,6 +11,20 @@ from odoo.tests import TransactionCase
 from ..models import sidecar_access
 from ..sidecar import Sidecar, SidecarError, SidecarUnreachable
 
+FEATURES = (
+    "delivery.cancel",
+    "delivery.redeliver_many.event_ids",
+    "delivery.retry_now",
+    "dialect.google_chat",
+    "event.submit.accepted_to",
+    "healthz.proof",
+    "subscription.check",
+    "subscription.keep_previous_s",
+    "subscription.success",
+    "system.attach.instance",
+    "system.attach.seen",
+)
+
 
 class ScriptedSidecar:
     """Answers calls from memory, as the contract says.
@@ -18,6 +32,7 @@ class ScriptedSidecar:
     :ivar calls: `[(method, params)]`, all that were made
     :ivar events: `{event id: event}`, accepted ones
     :ivar feed: attempts that `delivery.changes` hands out, in order
+    :ivar features: what `system.info` names
     :ivar refusals: `{event id or method: (kind, message)}`
     :ivar down: when set, nothing answers
     """
@@ -28,7 +43,10 @@ class ScriptedSidecar:
         self.feed = []
         self.refusals = {}
         self.log_id = str(uuid.uuid4())
+        self.features = set(FEATURES)
+        self.accepted_to = 0
         self.down = False
+        self.requests = 0
 
     def methods(self):
         return [method for method, _params in self.calls]
@@ -48,8 +66,24 @@ class ScriptedSidecar:
         handler = getattr(self, "on_" + method.replace(".", "_"), None)
         return handler(**params) if handler else {}
 
+    def answer_many(self, method, each):
+        """One request, as far as `requests` counts them."""
+        self.requests += 1
+        answers = []
+        for params in each:
+            try:
+                answers.append(self.answer(method, params))
+            except SidecarError as error:
+                answers.append(error)
+        return answers
+
     def on_system_attach(self, **_params):
-        return {"log_id": self.log_id, "version": "1.0.0"}
+        return {"log_id": self.log_id, "version": "1.0.0", **self.count()}
+
+    def count(self):
+        if "event.submit.accepted_to" not in self.features:
+            return {}
+        return {"accepted_to": str(self.accepted_to)}
 
     def on_system_info(self):
         return {
@@ -58,13 +92,14 @@ class ScriptedSidecar:
             "uptime_s": 1,
             "pending": 0,
             "retention_days": 30,
+            "features": sorted(self.features),
         }
 
     def on_subscription_sync(self, subscriptions):
         return {"created": len(subscriptions), "updated": 0, "deleted": 0, "errors": []}
 
     def on_event_submit(self, events):
-        return {"results": [self._accept(event) for event in events]}
+        return {"results": [self._accept(event) for event in events], **self.count()}
 
     def _accept(self, event):
         refusal = self.refusals.get(event["id"]) or self.refusals.get("*")
@@ -73,6 +108,7 @@ class ScriptedSidecar:
             return {"event_id": event["id"], "status": "rejected", "error": error}
         status = "duplicate" if event["id"] in self.events else "accepted"
         self.events[event["id"]] = event
+        self.accepted_to += 1
         return {"event_id": event["id"], "status": status}
 
     def on_delivery_changes(self, after, limit=100):
@@ -91,8 +127,27 @@ class ScriptedSidecar:
     def on_template_preview(self, **_params):
         return {"payload": '{"text":"preview"}'}
 
+    def newest(self, event_id):
+        known = [a for a in self.feed if a["event_id"] == event_id]
+        if not known:
+            raise SidecarError(1, "not_found", "no such event")
+        return max(known, key=lambda attempt: attempt["attempt"])
+
+    def on_delivery_redeliver_many(self, subscription_id, event_ids, dry_run=False):
+        count = skipped = 0
+        for event_id in event_ids:
+            try:
+                status = self.newest(event_id)["status"]
+            except SidecarError:
+                continue
+            skipped += status == "success"
+            if status == "failed":
+                self.on_delivery_redeliver(event_id)
+                count += 1
+        return {"count": count, "skipped": skipped}
+
     def on_delivery_redeliver(self, event_id):
-        last = max(a["attempt"] for a in self.feed if a["event_id"] == event_id)
+        last = self.newest(event_id)["attempt"]
         self.attempt(event_id, attempt=last + 1, trigger="manual", status="pending")
         return self.feed[-1]
 
@@ -134,6 +189,7 @@ class WebhookCase(TransactionCase):
         set_param = cls.env["ir.config_parameter"].set_param
         set_param("mcp_webhook.sidecar_token", "a-token-for-tests")
         set_param("mcp_webhook.sidecar_url", "http://127.0.0.1:8170")
+        cls.env["mcp.webhook.binding"]._become_production()
 
     def setUp(self):
         super().setUp()
@@ -145,12 +201,20 @@ class WebhookCase(TransactionCase):
                 method, params
             ),
         )
+        self.patch(
+            Sidecar, "call_many", lambda _client, *args: self.sidecar.answer_many(*args)
+        )
         self.startPatcher(patch.dict(sidecar_access._open_until, clear=True))
-        self.startPatcher(patch.object(sidecar_access, "_introduced", set()))
+        for kept in ("_introduced", "_features", "_bound_until"):
+            self.startPatcher(patch.dict(getattr(sidecar_access, kept), clear=True))
+        # what the test before has left with the registry was rolled back since
+        self.env["mcp.event.subscription"]._forget_watched_here()
+        self.env.cr.postcommit.clear()
 
     def subscribe(self, model="res.partner", **values):
         """A subscription of the administrator, ready to fire; nothing is captured of
-        its making."""
+        its making, or of what was before."""
+        self.commit()
         watched = values.pop("watched", ())
         model_id = self.env["ir.model"]._get_id(model)
         names = [("model_id", "=", model_id), ("name", "in", list(watched))]

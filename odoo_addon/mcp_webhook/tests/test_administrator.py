@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What the administrator is told: alerts, advice, explanation, preview."""
 
+import csv
+import io
 import json
 
 from odoo.exceptions import UserError
@@ -70,10 +72,9 @@ class TestAlerts(WebhookCase):
         ):
             self.end(status, response_code=200 if status == "success" else 500)
         told = self.told()
-        self.assertEqual(len(told), 3)
+        self.assertEqual(len(told), 2)
         self.assertIn("fail", told[0])
         self.assertIn("succeed again", told[1])
-        self.assertIn("fail", told[2])
         self.assertIn("example.com", told[0])
         self.assertNotIn("/hook", told[0])
 
@@ -91,10 +92,36 @@ class TestAlerts(WebhookCase):
 
     def test_followers_are_notified(self):
         self.end("failed", response_code=500)
-        message = self.subscription.message_ids.filtered(
-            lambda m: "Deliveries to" in m.body
+        notes = self.env["mail.message"].search(
+            [("message_type", "=", "user_notification"), ("subject", "like", "fail")]
         )
-        self.assertEqual(message.subtype_id, self.env.ref("mail.mt_comment"))
+        self.assertEqual(notes.partner_ids, self.admin.partner_id)
+
+    def test_alert_is_not_an_event_itself(self):
+        """Else each delivery of an alert would cause the next one."""
+        reader = new_test_user(
+            self.env, "reader", groups="mcp_webhook.group_manager", email="r@example.com"
+        )
+        reader.notification_type = "email"
+        self.subscription.message_subscribe(reader.partner_id.ids)
+        models = ("mail.message", "mail.mail", "mail.notification")
+        loops = [self.subscribe(model, name=model) for model in models]
+        for status in ("failed", "success", "failed"):
+            self.end(status, response_code=500)
+        self.assertEqual(len(self.told()), 2)
+        ours = self.env["mail.message"].search(
+            [
+                ("model", "=", "mcp.event.subscription"),
+                ("res_id", "=", self.subscription.id),
+            ]
+        )
+        self.assertTrue(ours.notification_ids)
+        for loop in loops:
+            ids = [i for row in self.rows(loop) for i in row.record_ids]
+            told = self.env[loop.name].browse(ids).exists()
+            messages = told if loop.name == "mail.message" else told.mail_message_id
+            self.assertFalse(messages & ours, loop.name)
+        self.assertTrue(self.rows(loops[0]), "a partner's own messages are events")
 
     def test_banner_tells_since_when_and_how_many_wait(self):
         trouble = self.env["mcp.event.subscription"].sidecar_trouble
@@ -148,7 +175,7 @@ class TestAdvice(WebhookCase):
     def test_what_waits_says_for_what(self):
         row = self.row(status="pending")
         self.assertIn("on its way: the endpoint has not answered", row.advice)
-        self.subscription.sudo().is_alerting = True
+        self.subscription.sudo().failing_since = "2026-01-01 12:00:00"
         row.invalidate_recordset()
         self.assertIn("once a minute", row.advice)
         row.next_attempt_at = "2026-01-01 12:00:00"
@@ -180,6 +207,16 @@ class TestAdvice(WebhookCase):
             row = self.row(response_body=text, error_message=text, payload=text)
             names = ["response_body", "error_message", "payload"]
             self.assertEqual(row.export_data(names)["datas"], [[f"'{text}"] * 3])
+        for between in ("\n", "\r\n", ";", "\t", ";\ufeff ", "\n\u200b"):
+            text = f"Order 7{between}=1+1;y"
+            row = self.row(response_body=text)
+            ((told,),) = row.export_data(["response_body"])["datas"]
+            for separator in ";\t,":  # as a spreadsheet of any country reads the file
+                lines = csv.reader(io.StringIO(f"'a',{told}"), delimiter=separator)
+                cells = [cell.strip() for line in lines for cell in line]
+                self.assertFalse(
+                    [c for c in cells if c.startswith("=")], (between, cells)
+                )
         harmless = self.row(response_body="a=b", duration_ms=-1)
         self.assertEqual(
             harmless.export_data(["response_body", "duration_ms"])["datas"], [["a=b", -1]]
@@ -245,6 +282,29 @@ class TestExplanation(WebhookCase):
         told = self.explain(self.subscribe(), far)
         self.assertIn("may not read the record", told)
 
+    def test_nothing_is_told_of_a_record_that_the_manager_may_not_read(self):
+        """Not who changed it, nor when, nor which condition it fails, nor that it is
+        there: as of a record that never was."""
+        manager = new_test_user(
+            self.env, "manager", groups="base.group_user,mcp_webhook.group_manager"
+        )
+        company = self.env["res.company"].create({"name": "Far"})
+        far = self.Partner.create({"name": "Far away", "company_id": company.id})
+        self.admin.company_ids |= company
+        told = []
+        for record_id in (far.id, 2**30):
+            subscription = self.subscribe(domain="[('ref', '=', 'secret')]")
+            self.env.invalidate_all()
+            wizard = (
+                self.env["mcp.webhook.explain"]
+                .with_user(manager)
+                .create({"subscription_id": subscription.id, "res_id": record_id})
+            )
+            told.append(str(wizard.explanation).replace(str(record_id), "?"))
+        self.assertEqual(told[0], told[1])
+        self.assertIn("may not read it yourself", told[0])
+        self.assertNotIn("secret", told[0])
+
     def test_record_of_another_company(self):
         company = self.env["res.company"].create({"name": "Far"})
         self.admin.company_ids |= company
@@ -254,7 +314,9 @@ class TestExplanation(WebhookCase):
 
     def test_waiting_for_approval_and_refusals_are_told(self):
         subscription = self.subscribe()
-        subscription.write({"approval": "waiting", "sync_error": "webhook_url: no"})
+        refusal = {"kind": "invalid_url", "field": "url", "message": "url: no"}
+        subscription.write({"approval": "waiting"})
+        subscription.sudo()._note_sync(refusal)
         told = self.explain(subscription)
         self.assertIn("It waits for approval", told)
         self.assertIn("webhook_url: no", told)

@@ -25,6 +25,12 @@ class TestCallsOfAnAI(WebhookCase):
     def of(self, answer):
         return self.env["mcp.event.subscription"].browse(answer["id"])
 
+    def approve(self, subscription):
+        """As the form does: with the digest of what it shows."""
+        subscription.invalidate_recordset()
+        seen = subscription.with_user(self.manager)
+        seen.with_context(mcp_webhook_seen=seen.content_digest).action_approve()
+
     def allow(self, hosts):
         self.env["ir.config_parameter"].set_param("mcp_webhook.allowed_hosts", hosts)
 
@@ -94,7 +100,7 @@ class TestCallsOfAnAI(WebhookCase):
 
     def test_without_rights_on_the_model_nothing_is_made(self):
         with self.assertRaises(AccessError):
-            self.calls(self.clerk).subscribe_events("ir.config_parameter")
+            self.calls(self.clerk).subscribe_events("ir.rule")
 
     def test_outsiders_are_refused(self):
         for group in ("base.group_portal", "base.group_public"):
@@ -188,7 +194,9 @@ class TestCallsOfAnAI(WebhookCase):
         made = self.of(self.subscribe_as_clerk())
         with self.assertRaises(AccessError):
             made.with_user(self.clerk).action_approve()
-        made.with_user(self.manager).action_approve()
+        with self.assertRaisesRegex(UserError, "Nobody has looked"):
+            made.with_user(self.manager).action_approve()
+        self.approve(made)
         self.assertEqual(made.approval, "approved")
         self.Partner.create({"name": "A"})
         self.assertTrue(self.rows(made))
@@ -220,6 +228,7 @@ class TestCallsOfAnAI(WebhookCase):
             {"user_id": self.manager.id},
             {"company_id": self.env.company.id},
             {"webhook_headers": "X-A: b"},
+            {"webhook_secret": "0123456789abcdef"},
             {"dialect": "slack"},
             {
                 "model_id": self.env["ir.model"]._get_id("res.country"),
@@ -243,11 +252,27 @@ class TestCallsOfAnAI(WebhookCase):
             {"webhook_payload_template": {"a": 1}},
             {"model": "res.country"},
         ):
-            made.with_user(self.manager).action_approve()
+            self.approve(made)
             self.assertEqual(made.approval, "approved")
             answer = self.calls(self.clerk).update_subscription(made.id, **changes)
             self.assertEqual(answer["state"], "waiting_approval", changes)
             self.assertEqual(made.approval, "waiting")
+
+    def test_state_is_what_it_is(self):
+        made = self.of(self.subscribe_as_clerk())
+        self.approve(made)
+        for changes, state in (
+            ({"paused": True}, "paused"),
+            ({"active": False}, "inactive"),
+            ({"active": True}, "paused"),
+            ({"paused": False}, "active"),
+            ({"approval": "waiting"}, "waiting_approval"),
+            ({"paused": True}, "waiting_approval"),
+            ({"active": False}, "inactive"),
+        ):
+            made.write(changes)
+            answer = self.calls(self.manager).update_subscription(made.id, fields=[])
+            self.assertEqual(answer["state"], state, changes)
 
     # -- update and unsubscribe -----------------------------------------------------------
 

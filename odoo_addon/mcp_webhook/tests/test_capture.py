@@ -1,8 +1,14 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
-from contextlib import closing
+from contextlib import closing, suppress
 
-from odoo.tests import tagged
+import psycopg2
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 
+from odoo.sql_db import Savepoint
+from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
+
+from ..capture.watch import SKIP, UNSEEN
 from .common import WebhookCase
 
 
@@ -94,6 +100,7 @@ class TestCapture(WebhookCase):
         subscription.active = True
         self.Partner.create({"name": "A"})
         self.assertEqual(len(self.rows(subscription)), 1)
+        self.commit()
         subscription.active = False
         self.Partner.create({"name": "A"})
         self.assertEqual(len(self.rows(subscription)), 1)
@@ -125,9 +132,21 @@ class TestCapture(WebhookCase):
         Partner.create({"name": "A"})
         self.assertEqual(len(self.rows(subscription)), 1)
 
-    def test_superuser_may_skip_capture(self):
+    def test_nothing_that_a_caller_can_send_switches_capture_off(self):
+        """Also where a model writes as superuser, with the caller's context."""
+        subscription = self.subscribe("res.users")
+        user = new_test_user(self.env, "writer", groups="base.group_user")
+        self.commit()
+        for value in (True, 1, "true", {}, str(UNSEEN)):
+            own = user.with_user(user).with_context(**{SKIP: value})
+            own.write({"tz": "Europe/Paris"})
+            own.sudo().write({"signature": str(value)})
+            self.assertEqual(self.fired(subscription)[-1], ("write", user.ids))
+            self.commit()
+
+    def test_own_code_keeps_changes_out_of_sight(self):
         subscription = self.subscribe()
-        self.Partner.sudo().with_context(mcp_webhook_skip=True).create({"name": "A"})
+        self.Partner.with_context(**{SKIP: UNSEEN}).create({"name": "A"})
         self.assertFalse(self.rows(subscription))
 
     def test_looping_models_are_never_watched(self):
@@ -135,7 +154,7 @@ class TestCapture(WebhookCase):
         self.env.cr.execute(
             "UPDATE mcp_event_subscription SET model_name = 'mcp.webhook.delivery'"
         )
-        self.env.registry.clear_cache("stable")
+        self.env["mcp.event.subscription"]._forget_watched_here()
         self.Delivery.create({"event_uuid": "x"})
         self.assertFalse(self.rows(subscription))
 
@@ -238,3 +257,32 @@ class TestSavepoints(WebhookCase):
         with self.env.cr.savepoint():
             partner.write({"name": "A"})
         self.assertFalse(self.rows(subscription))
+
+    def test_what_was_decided_before_a_savepoint_that_goes_back_is_told_once(self):
+        subscription = self.subscribe(enrich_fields="name")
+        partner = self.Partner.create({"name": "A"})
+        self.env.cr.flush()
+        with closing(self.env.cr.savepoint()):
+            partner.write({"name": "B"})
+            self.env.cr.flush()
+        partner.write({"ref": "7"})
+        (event,) = self.events(subscription)
+        self.assertEqual(event["records"], [{"id": partner.id, "name": "A"}])
+
+    @mute_logger("odoo.sql_db")
+    def test_an_aborted_transaction_ends_without_an_error_of_ours(self):
+        self.subscribe()
+        cr = self.env.cr
+        savepoint = Savepoint(cr)  # one that no one listens to
+        self.Partner.create({"name": "A"})
+        self.env.flush_all()
+        with self.assertNoLogs("odoo.addons.mcp_webhook"):
+            # without the savepoint that assertRaises would put around it
+            with suppress(psycopg2.Error):
+                cr.execute("SELECT 1 / 0")
+            self.assertEqual(
+                cr.connection.info.transaction_status, TRANSACTION_STATUS_INERROR
+            )
+            cr.flush()
+        savepoint.close(rollback=True)
+        self.env.invalidate_all(flush=False)

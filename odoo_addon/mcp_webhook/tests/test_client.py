@@ -7,10 +7,13 @@ import os
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from unittest.mock import patch
 
 from odoo.tests import BaseCase, TransactionCase, tagged
+from odoo.tools import config
 
 from .. import sidecar
+from ..connection import kept_peer, proof
 from ..models import sidecar_access
 from ..sidecar import Sidecar, SidecarError, SidecarUnreachable, batches
 
@@ -25,7 +28,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen = []
+        self.asked = []
         self.connections = []
+        self.knows = "the-token"
 
     def get_request(self):
         connection, address = super().get_request()
@@ -40,6 +45,18 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        """The proof, as the sidecar's `/healthz` gives it."""
+        self.server.asked.append((self.path, self.headers))
+        challenge = self.headers["X-MCP-Challenge"]
+        given = self.server.knows and proof(self.server.knows, challenge)
+        self.send_response(200)
+        if given:
+            self.send_header("X-MCP-Proof", f"{'0' * 64},{given}")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
 
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -62,22 +79,38 @@ class Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
 
-@tagged("post_install", "-at_install")
-class TestClient(BaseCase):
+class ClientCase(BaseCase):
+    def batch(self, turn=list, error=()):
+        """The server answers batches, in an order of its own."""
+
+        def script(calls):
+            answers = [
+                {"id": call["id"], "error": {"code": 1, "message": "no"}}
+                if call["params"]["n"] in error
+                else {"id": call["id"], "result": call["params"]["n"]}
+                for call in calls
+            ]
+            return 200, turn(answers)
+
+        self.server.script = script
+
     def setUp(self):
         super().setUp()
-        self.server = Server()
-        self.server.script = lambda body: (200, {"id": body["id"], "result": {}})
-        thread = threading.Thread(
-            target=self.server.serve_forever, args=(0.01,), daemon=True
-        )
-        thread.start()
-        self.addCleanup(thread.join)
-        self.addCleanup(self.server.server_close)
-        self.addCleanup(self.server.close_connections)
-        self.addCleanup(self.server.shutdown)
+        self.server = self.serve()
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.client = Sidecar(self.url, "the-token", ("some-uuid", "somedb"))
+        self.startPatcher(patch.dict(sidecar._answered, clear=True))
+
+    def serve(self, made=None):
+        server = made or Server()
+        server.script = lambda body: (200, {"id": body["id"], "result": {}})
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.close_connections)
+        self.addCleanup(server.shutdown)
+        return server
 
     def answer(self, status=200, **members):
         self.server.script = lambda body: (
@@ -91,6 +124,24 @@ class TestClient(BaseCase):
         self.assertNotIn("the-token", str(caught.exception))
         self.assertNotIn(self.url, str(caught.exception))
         return caught.exception
+
+
+@tagged("post_install", "-at_install")
+class TestClient(ClientCase):
+    def test_many_calls_go_in_batches(self):
+        each = [{"n": number} for number in range(250)]
+        self.batch(turn=lambda answers: answers[::-1], error={7, 249})
+        results = self.client.call_many("delivery.cancel", each)
+        for number, result in enumerate(results):
+            if number in (7, 249):
+                self.assertIsInstance(result, SidecarError)
+            else:
+                self.assertEqual(result, number)
+        self.assertEqual([len(body) for _h, body in self.server.seen], [100, 100, 50])
+        for turn in (lambda a: a[1:], lambda a: {"id": None, "result": {}}):
+            self.batch(turn=turn)
+            with self.assertRaises(SidecarUnreachable):
+                self.client.call_many("delivery.cancel", each)
 
     def test_call_carries_token_database_and_id(self):
         self.answer(result={"version": "1"})
@@ -187,10 +238,10 @@ class TestClient(BaseCase):
         self.client.info()
         child = os.fork()
         if not child:
-            os._exit(sidecar._kept_pool.cache_info().currsize)
+            os._exit(kept_peer.cache_info().currsize)
         _pid, status = os.waitpid(child, 0)
         self.assertEqual(os.waitstatus_to_exitcode(status), 0)
-        self.assertTrue(sidecar._kept_pool.cache_info().currsize)
+        self.assertTrue(kept_peer.cache_info().currsize)
 
     def test_batches_respect_count_and_bytes(self):
         def cut(sizes):
@@ -226,6 +277,29 @@ class TestAccess(TransactionCase):
     def test_wake_address_can_be_set(self):
         self.params.set_param("mcp_webhook.wake_url", "http://odoo:8069/mcp_webhook/wake")
         self.assertEqual(self.access._wake_url(), "http://odoo:8069/mcp_webhook/wake")
+
+    def test_wake_address_leads_to_this_database(self):
+        """Whatever the server's `dbfilter` makes of the host; else it is said."""
+        name = self.env.cr.dbname
+        self.params.set_param("mcp_webhook.sidecar_url", "http://127.0.0.1:8170")
+        local, port = "http://127.0.0.1", config["http_port"]
+        base = f"http://{name}.example.com"
+        self.addCleanup(config.__setitem__, "dbfilter", config["dbfilter"])
+        for dbfilter, given, expected, is_deaf in (
+            ("", None, f"{local}:{port}", False),
+            (name, None, f"{local}:{port}", False),
+            ("^%d$", None, base, False),
+            ("^%h$", None, base, True),
+            ("^other$", None, base, True),
+            ("^other$", "http://odoo:1", "http://odoo:1", False),
+        ):
+            with self.subTest(dbfilter=dbfilter, given=given):
+                config["dbfilter"] = dbfilter
+                self.params.set_param("web.base.url", base)
+                given = given and f"{given}/mcp_webhook/wake"
+                self.params.set_param("mcp_webhook.wake_url", given)
+                self.assertEqual(self.access._wake_url(), f"{expected}/mcp_webhook/wake")
+                self.assertEqual(self.access._is_deaf(), is_deaf)
 
     def test_process_environment_serves_where_nothing_is_set(self):
         self.params.set_param("mcp_webhook.sidecar_url", False)

@@ -265,17 +265,9 @@ class TestDeliveryLog(WebhookCase):
         new = self.rows(self.subscription, attempt=2)
         self.assertEqual((new.trigger, new.status), ("manual", "pending"))
 
-    def test_selection_is_redelivered_once_per_event(self):
-        self.redeliver(self.row)
-        self.sidecar.attempt(self.row.event_uuid, attempt=2, trigger="manual")
-        self.pull()
-        self.sidecar.calls.clear()
-        self.redeliver(self.rows(self.subscription))
-        self.assertEqual(self.sidecar.methods().count("delivery.redeliver"), 1)
-
     def test_refused_redelivery_says_why(self):
-        self.sidecar.refusals["delivery.redeliver"] = ("not_found", "?")
-        with self.assertRaisesRegex(UserError, "no longer holds this event"):
+        self.sidecar.refusals["delivery.redeliver"] = ("conflict", "?")
+        with self.assertRaisesRegex(UserError, "is pending already"):
             self.redeliver(self.row)
 
     def test_sidecar_that_is_down_is_named(self):

@@ -4,7 +4,7 @@ from odoo.modules.neutralize import get_neutralization_queries
 from odoo.sql_db import db_connect
 from odoo.tests import tagged
 
-from ..models.mcp_webhook_outbox import SWEEP_AFTER
+from ..models.mcp_webhook_outbox import SWEEP_AFTER, Receipt
 from .common import WebhookCase
 
 
@@ -143,9 +143,10 @@ class TestSubmission(WebhookCase):
             other.execute("DELETE FROM mcp_webhook_outbox WHERE delivery_id = %s", [id_])
             other._cnx.commit()
             outbox = api.Environment(ours, SUPERUSER_ID, {})["mcp.webhook.outbox"]
-            self.assertFalse(outbox._forgotten([id_]))
+            receipt = Receipt([], None, None)
+            self.assertFalse(outbox._forgotten([id_], receipt))
             ours.execute("SELECT count(*) FROM mcp_webhook_outbox")
-            self.assertTrue(outbox._forgotten([id_]))
+            self.assertTrue(outbox._forgotten([id_], receipt))
 
     def forget_delivery(self, id_):
         with db_connect(self.env.cr.dbname).cursor() as cr:
@@ -184,13 +185,17 @@ class TestSubmission(WebhookCase):
         self.assertFalse(self.waiting())
         self.assertEqual(self.rows(subscription).status, "pending")
 
-    def test_subscription_still_unknown_after_a_sync_fails_the_row(self):
+    def test_subscription_still_unknown_after_a_sync_is_told_again(self):
         subscription = self.subscribe()
         self.sidecar.refusals["*"] = ("not_found", "No such subscription.")
         self.Partner.create({"name": "A"})
         self.commit()
         self.sweep()
-        self.assertEqual(self.rows(subscription).error_kind, "not_found")
+        self.assertEqual(self.waiting(), self.rows(subscription))
+        self.assertTrue(subscription.sync_pending)
+        del self.sidecar.refusals["*"]
+        self.sweep()
+        self.assertFalse(self.waiting())
 
     def test_fenced_database_keeps_its_events_and_shows_why(self):
         subscription = self.subscribe()
@@ -226,7 +231,7 @@ class TestNeutralize(WebhookCase):
         self.assertFalse(subscription.webhook_url)
         self.assertFalse(subscription.has_secret)
         self.assertFalse(self.Outbox.search([]))
-        self.env.registry.clear_cache("stable")
+        self.env["mcp.event.subscription"]._forget_watched_here()
         get_param = self.env["ir.config_parameter"].get_param
         self.assertFalse(get_param("mcp_webhook.sidecar_token"))
         self.Partner.create({"name": "B"})

@@ -80,14 +80,16 @@ class TestRights(WebhookCase):
         self.assertFalse(self.subscription.header_names)
 
     def test_user_s_edit_to_another_host_takes_no_secret_along(self):
-        self.subscription.user_id = self.clerk
         calls = self.env["mcp.event.subscription"].with_user(self.clerk)
-        calls.update_subscription(
-            self.subscription.id, webhook_url="https://evil.example.com/"
+        made = calls.subscribe_events("res.partner", webhook_url=URL)
+        own = self.env["mcp.event.subscription"].browse(made["id"])
+        own.with_user(self.manager).write(
+            {"webhook_secret": SECRET, "webhook_headers": HEADERS}
         )
-        self.assertEqual(self.subscription.approval, "waiting")
-        self.assertFalse(self.subscription.has_secret)
-        self.assertFalse(self.subscription.header_names)
+        calls.update_subscription(own.id, webhook_url="https://evil.example.com/")
+        self.assertEqual(own.approval, "waiting")
+        self.assertFalse(own.has_secret)
+        self.assertFalse(own.header_names)
 
     def test_nobody_who_is_no_manager_writes_even_the_own_one(self):
         self.subscription.user_id = self.clerk
@@ -147,7 +149,7 @@ class TestRights(WebhookCase):
             self.assertRefused(lambda mine=mine: mine.copy({"event_uuid": "y"}))
 
     def test_machinery_is_nobody_s(self):
-        for model in ("outbox", "mirror", "tombstone"):
+        for model in ("outbox", "mirror", "tombstone", "binding", "seen"):
             for user in (self.manager, self.admin):
                 records = self.env[f"mcp.webhook.{model}"].with_user(user)
                 for operation in ("read", "write", "create", "unlink"):
@@ -163,6 +165,8 @@ class TestRights(WebhookCase):
                 "action_open_last_failure",
                 "action_pause",
                 "action_preview",
+                "action_discard_waiting",
+                "action_retry_waiting",
                 "action_redeliver_failures",
                 "action_remove_headers",
                 "action_remove_secret",
@@ -177,16 +181,23 @@ class TestRights(WebhookCase):
                 "watched_models",
             },
             "mcp.webhook.delivery": {
+                "action_cancel",
                 "action_deliveries_of_record",
                 "action_open_records",
                 "action_preview",
                 "action_redeliver",
+                "action_retry_now",
             },
             "mcp.webhook.redelivery": {"action_redeliver"},
+            "mcp.webhook.waiting": {"action_go_on"},
+            "mcp.webhook.binding": set(),
+            "mcp.webhook.dialog": set(),
             "mcp.webhook.explain": set(),
+            "mcp.webhook.export": set(),
             "mcp.webhook.mirror": set(),
             "mcp.webhook.outbox": set(),
             "mcp.webhook.preview": set(),
+            "mcp.webhook.seen": set(),
             "mcp.webhook.sidecar": set(),
             "mcp.webhook.tombstone": set(),
         }

@@ -102,11 +102,13 @@ class TestSubscription(WebhookCase):
 
     def test_user_needs_the_right_to_read_the_model(self):
         clerk = new_test_user(self.env, "clerk", groups="base.group_user")
-        crons = self.env["ir.model"]._get("ir.config_parameter")
+        crons = self.env["ir.model"]._get("ir.rule")
         with self.assertRaisesRegex(ValidationError, "user_id"):
             self.make(model_id=crons.id, user_id=clerk.id)
 
     def test_template_is_judged_by_the_sidecar_when_it_answers(self):
+        """By one of the version before, which cannot judge the whole."""
+        self.sidecar.features.clear()
         self.sidecar.refusals["template.preview"] = ("invalid_template", "/text: no")
         with self.assertRaisesRegex(ValidationError, "payload_template"):
             self.make(payload_template='{"text": "{{"}')
@@ -125,15 +127,16 @@ class TestSubscription(WebhookCase):
             ],
         )
         original.sudo().write(
-            {"failure_count": 3, "approval": "approved", "sync_error": "x"}
+            {"failure_count": 3, "approval": "approved", "is_refused": True}
         )
         copy = original.copy()
         self.assertEqual(copy.name, "Original (copy)")
+        self.assertFalse(copy.active)
         self.assertNotEqual(copy.uuid, original.uuid)
         self.assertEqual(copy.watched_field_ids, original.watched_field_ids)
         self.assertEqual((copy.has_secret, copy.header_names), (False, False))
         self.assertEqual(
-            (copy.failure_count, copy.approval, copy.sync_error), (0, "none", False)
+            (copy.failure_count, copy.approval, copy.is_refused), (0, "none", False)
         )
 
     def test_state_is_one_bar_over_two_switches(self):

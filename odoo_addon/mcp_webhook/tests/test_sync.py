@@ -45,6 +45,7 @@ class TestSync(WebhookCase):
                 "timeout_s": 6,
                 "max_in_flight": 1,
                 "max_attempts": 3,
+                "success": None,
             },
         )
         self.assertFalse(subscription.sync_pending)
@@ -100,7 +101,10 @@ class TestSync(WebhookCase):
 
     def test_sidecar_s_names_become_ours(self):
         subscription = self.subscribe()
-        text = subscription._refusal_text
+
+        def text(message, data):
+            return subscription._refusal_in_words({"message": message, **data})
+
         self.assertEqual(text("url: no", {"field": "url"}), "webhook_url: no")
         self.assertEqual(
             text("too short", {"field": "secret"}), "webhook_secret: too short"

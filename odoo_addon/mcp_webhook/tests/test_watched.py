@@ -95,7 +95,7 @@ class TestWatchedFields(WebhookCase):
         self.env.cr.execute(
             "UPDATE mcp_event_subscription SET watched_field_names = 'name,gone'"
         )
-        self.env.registry.clear_cache("stable")
+        self.env["mcp.event.subscription"]._forget_watched_here()
         self.env.invalidate_all()
         self.partner.write({"name": "B"})
         self.assertFalse(self.rows(subscription))

@@ -19,12 +19,10 @@ ICONS = {
 
 class McpWebhookExplain(models.TransientModel):
     _name = "mcp.webhook.explain"
+    _inherit = "mcp.webhook.dialog"
     _description = "Why a subscription did not fire"
 
-    subscription_id = fields.Many2one(
-        "mcp.event.subscription", required=True, readonly=True, ondelete="cascade"
-    )
-    model_name = fields.Char(related="subscription_id.model_name")
+    model_name = fields.Char(related="subscription_id.model_name", related_sudo=False)
     res_id = fields.Many2oneReference("Record", model_field="model_name")
     explanation = fields.Html(compute="_compute_explanation", sanitize=False)
 
@@ -45,8 +43,18 @@ class McpWebhookExplain(models.TransientModel):
         if faults:
             summary = (NO, self.env._("It does not fire: %s", ", ".join(faults)), "")
         else:
-            summary = (OK, self.env._("The next change that counts will fire."), "")
+            summary = self._outlook()
         return [summary, *lines]
+
+    def _outlook(self):
+        """What happens to the next change, where nothing speaks against it."""
+        subscription = self.subscription_id
+        if subscription.paused:
+            return NOTE, self.env._("It fires, but is paused: events wait."), ""
+        if subscription.watched_field_names and subscription.event_type != "create":
+            names = subscription.watched_field_names.replace(",", ", ")
+            return NOTE, self.env._("It fires when one of these changes: %s", names), ""
+        return OK, self.env._("The next change that counts will fire."), ""
 
     # -- the subscription ------------------------------------------------------------
 
@@ -101,14 +109,23 @@ class McpWebhookExplain(models.TransientModel):
                 subscription.user_id.name,
             )
             return [(NO, self.env._("User"), reason)]
-        record = model.browse(self.res_id)
-        if not record.sudo().exists():
-            reason = self.env._("There is no record %s (deleted?).", self.res_id)
+        if not self._caller_reads():
+            reason = self.env._(
+                "There is no record %s (deleted?), or you may not read it yourself.",
+                self.res_id,
+            )
             return [(NO, self.env._("Record"), reason)]
+        record = model.browse(self.res_id)
         readable = self._readable(record)
         if readable[0] == NO:
             return [readable]
         return [readable, *self._company(record), *self._domain(record)]
+
+    def _caller_reads(self):
+        """Nothing is told of a record, not even that it is there, to one who may not
+        read it."""
+        model = self.env[self.model_name].with_context(active_test=False)
+        return model.has_access("read") and bool(model.search([("id", "=", self.res_id)]))
 
     def _readable(self, record):
         user = self.subscription_id.user_id.name
@@ -140,19 +157,26 @@ class McpWebhookExplain(models.TransientModel):
         title = self.env._("Filter")
         try:
             domain = Domain(payload.parse_domain(self.subscription_id.domain))
-            matches = bool(record.filtered_domain(domain))
+            matches = self._matches(record, domain)
         except Exception as error:  # whatever an unusual domain makes fail is the answer
             reason = self.env._("It cannot be evaluated: %s", type(error).__name__)
             return [(NO, title, reason)]
         if matches:
             return [(OK, title, self.env._("The record matches now."))]
         parts = getattr(domain, "children", None) if _is_and(domain) else None
-        failing = [part for part in parts or [domain] if not record.filtered_domain(part)]
+        failing = [part for part in parts or [domain] if not self._matches(record, part)]
         reason = self.env._(
             "The record does not match: %s",
             ", ".join(str(list(part)) for part in failing),
         )
         return [(NO, title, reason)]
+
+    def _matches(self, record, domain):
+        """As capture asks."""
+        judge, setting = self.subscription_id._judge()
+        with judge:
+            found = judge.matching(setting, record._name, record._ids, domain)
+            return any(records for records in found)
 
     # -- the events ------------------------------------------------------------------
 
@@ -181,11 +205,18 @@ class McpWebhookExplain(models.TransientModel):
             "unlink": self.env._("Only deletions fire; archiving is a change."),
             "all": self.env._("Creations, changes and deletions fire."),
         }
-        return NOTE, self.env._("Event"), reasons[self.subscription_id.event_type]
+        kind = self.subscription_id.event_type
+        title = self.env._("Event")
+        if kind == "create" and self.res_id:
+            reason = self.env._("Only creations fire, and this record exists already.")
+            return NO, title, reason
+        return NOTE, title, reasons[kind]
 
     def _last_change(self):
         model = self.subscription_id._reader()
-        record = model.browse(self.res_id).sudo().exists() if model is not None else None
+        if model is None or not self._caller_reads():
+            return []
+        record = model.browse(self.res_id).sudo().exists()
         if not record or "write_date" not in record._fields or not record.write_date:
             return []
         since = self.subscription_id.create_date
@@ -209,7 +240,9 @@ class McpWebhookExplain(models.TransientModel):
         deliveries = self.env["mcp.webhook.delivery"]._of_record(
             self.model_name, self.res_id
         )
-        own = deliveries.filtered(lambda d: d.subscription_id == self.subscription_id)
+        own = deliveries.filtered(
+            lambda d: d.subscription_id == self.subscription_id and d.trigger != "test"
+        )
         if not own:
             return NOTE, title, self.env._("None of this record yet.")
         statuses = dict(own._fields["status"]._description_selection(self.env))

@@ -6,12 +6,10 @@ from odoo import api, fields, models
 
 class McpWebhookPreview(models.TransientModel):
     _name = "mcp.webhook.preview"
+    _inherit = "mcp.webhook.dialog"
     _description = "Preview of a webhook payload"
 
-    subscription_id = fields.Many2one(
-        "mcp.event.subscription", required=True, readonly=True, ondelete="cascade"
-    )
-    model_name = fields.Char(related="subscription_id.model_name")
+    model_name = fields.Char(related="subscription_id.model_name", related_sudo=False)
     res_id = fields.Many2oneReference("Sample Record", model_field="model_name")
     payload = fields.Text(compute="_compute_payload")
     error = fields.Text(compute="_compute_payload")

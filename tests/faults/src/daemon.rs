@@ -257,6 +257,17 @@ impl Daemon {
         Ok(())
     }
 
+    /// Runs another command on the data directory; its exit code, and all that it said.
+    ///
+    /// # Errors
+    /// It cannot be run.
+    pub async fn run(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let mut command = self.command(arguments)?;
+        let done = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await?;
+        let said = [done.stdout, done.stderr].concat();
+        Ok((done.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    }
+
     /// A JSON-RPC call with the administration's token; inside, the error as it was answered.
     ///
     /// # Errors

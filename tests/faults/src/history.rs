@@ -22,6 +22,8 @@ pub struct History {
     pub is_drained: bool,
     /// The clock was moved, so times between rows say nothing.
     pub clock_moved: bool,
+    /// Kept connections were cut: one attempt may have sent its request twice.
+    pub cut: bool,
     /// The most that was used of something that has a cap.
     pub peaks: Vec<Peak>,
     /// How a healthy endpoint fared beside the fault, where that was measured.

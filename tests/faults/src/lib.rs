@@ -8,6 +8,7 @@ pub mod daemon;
 pub mod history;
 pub mod judge;
 pub mod load;
+pub mod past;
 pub mod power;
 pub mod receiver;
 pub mod report;

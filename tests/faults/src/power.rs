@@ -12,7 +12,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use bytes::Bytes;
 use redb::{Database, StorageBackend};
 use webhook_log::{
-    Acceptance, Log, SealingKey, Settlement, Submission,
+    Acceptance, Log, SealingKey, Settlement, Submission, Witness,
     medium::{Medium, OpenError},
 };
 use webhook_model::{
@@ -24,16 +24,17 @@ use crate::{
     history::{self, Answer, History, Hit, Row, Status},
     judge::Verdict,
     load::Dice,
+    past,
 };
 
 /// A write that reaches the disk in part does so in whole sectors.
 const SECTOR: usize = 512;
-const KEY: [u8; 32] = [7; 32];
+pub(crate) const KEY: [u8; 32] = [7; 32];
 const LANES: u128 = 3;
 
 /// The store and its journal.
 const FILES: usize = 2;
-type Files = [Vec<u8>; FILES];
+pub(crate) type Files = [Vec<u8>; FILES];
 
 /// Something that was asked of the disk, by file, or something that a caller was told.
 #[derive(Debug, Clone)]
@@ -52,18 +53,20 @@ impl Op {
 }
 
 /// What a caller may rely on from now on.
-#[derive(Debug, Clone, Copy)]
-enum Fact {
+#[derive(Debug, Clone)]
+pub(crate) enum Fact {
     /// It was handed in, and may be there or not.
     Submitted(u128),
     Accepted(u128),
     /// This attempt is over.
     Settled(u128, u32),
+    /// The log's count, and its place in the feed.
+    Remembered(u64, String),
 }
 
 /// A file on a disk that remembers all that was asked of it.
 #[derive(Debug, Clone, Default)]
-struct Tape {
+pub(crate) struct Tape {
     disk: Arc<Mutex<Reel>>,
     file: usize,
 }
@@ -76,7 +79,7 @@ struct Reel {
 
 impl Tape {
     /// The store of a disk.
-    fn of(bytes: Files) -> Self {
+    pub(crate) fn of(bytes: Files) -> Self {
         Self { disk: Arc::new(Mutex::new(Reel { bytes, ops: Vec::new() })), file: 0 }
     }
 
@@ -129,7 +132,17 @@ impl Medium for Tape {
         Ok(Database::builder().create_with_backend(self.clone())?)
     }
 
-    fn journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
+    fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        let is_there = !self.reel().bytes[0].is_empty();
+        Ok(is_there.then(|| Box::new(self.clone()) as Box<dyn StorageBackend>))
+    }
+
+    fn journal(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
+        let is_there = !self.reel().bytes[1].is_empty();
+        Ok(if is_there { Some(self.make_journal()?) } else { None })
+    }
+
+    fn make_journal(&mut self) -> Result<Box<dyn StorageBackend>, OpenError> {
         Ok(Box::new(Self { file: 1, ..self.clone() }))
     }
 }
@@ -153,8 +166,8 @@ pub enum Disk {
 /// A disk after a power cut, and what callers were told before.
 #[derive(Debug)]
 pub struct Image {
-    bytes: Files,
-    facts: Vec<Fact>,
+    pub(crate) bytes: Files,
+    pub(crate) facts: Vec<Fact>,
     /// Writes that were not synced, of which some did not arrive.
     pub at_risk: usize,
 }
@@ -170,6 +183,7 @@ pub fn record(dice: &mut Dice, steps: usize) -> Result<Recording> {
         let new = subscription(lane);
         log.change_subscriptions(move |set| drop(set.put(new))).wait()?;
     }
+    log.attach(past::odoo(), false, Witness::default()).wait()?.map_err(|_| anyhow!("fenced"))?;
     let before = {
         let mut reel = tape.reel();
         reel.ops.clear();
@@ -199,8 +213,10 @@ fn accept_some(log: &Log, tape: &Tape, dice: &mut Dice, next: &mut u128) -> Resu
     }
     for (events, pending) in waiting {
         let answers = pending.wait()?;
-        let accepted = events.iter().zip(answers).filter(|(_, answer)| *answer == Acceptance::Accepted);
+        let count = answers.accepted_to;
+        let accepted = events.iter().zip(answers.each).filter(|(_, answer)| *answer == Acceptance::Accepted);
         accepted.for_each(|(event, _)| tape.told(Fact::Accepted(*event)));
+        tape.told(Fact::Remembered(count, log.cursor()));
     }
     Ok(())
 }
@@ -213,13 +229,17 @@ fn settle_some(log: &Log, tape: &Tape, dice: &mut Dice) -> Result<()> {
     })?;
     let Some(row) = row else { return Ok(()) };
     let status = if dice.roll(3) == 0 { 503 } else { 200 };
-    let outcome = Outcome::Response { status, retry_after: None, body: "ok".into(), truncated: false };
+    let outcome =
+        Outcome::Response { status, retry_after: None, body: "ok".into(), truncated: false, is_html: false };
     let finished = decide::Finished { payload: None, outcome, duration: Some(Duration::ZERO), at: Millis(2) };
     let (attempt, next) = decide::settle(row.attempt, finished, 3, decide::Jitter(0.5));
     let (event, number) = (attempt.event_id.as_u128(), attempt.number);
     let settlement = Settlement { seq: row.seq, attempt, next, payload_is_event_body: true };
     log.settle([settlement].into()).wait()?;
     tape.told(Fact::Settled(event, number));
+    let attached = log.attach(past::odoo(), false, Witness::default()).wait()?;
+    let count = attached.map_err(|_| anyhow!("fenced"))?.accepted_to;
+    tape.told(Fact::Remembered(count, log.cursor()));
     Ok(())
 }
 
@@ -230,8 +250,9 @@ fn subscription(lane: u128) -> Subscription {
         model: "sale.order".into(),
         event_type: EventFilter::All,
         endpoint: Endpoint {
-            url: EndpointUrl::from_stored("https://example.com/").expect("a URL"),
+            url: Some(EndpointUrl::from_stored("https://example.com/").expect("a URL")),
             secret: None,
+            previous_secret: None,
             headers: CustomHeaders::default(),
             timeout: Duration::from_secs(10),
             max_in_flight: 4,
@@ -241,6 +262,7 @@ fn subscription(lane: u128) -> Subscription {
         active: true,
         paused: false,
         max_attempts: 3,
+        success: None,
     }
 }
 
@@ -259,13 +281,24 @@ impl Recording {
         self.ops.len()
     }
 
+    /// The disk as it was at a moment, before people who remember all that came behind it.
+    pub fn put_back(&self, moment: usize) -> Image {
+        let mut bytes = self.before.clone();
+        self.ops[..moment].iter().for_each(|op| apply(&mut bytes, op, None));
+        let told = self.ops.iter().filter_map(|op| match op {
+            Op::Told(fact) => Some(fact.clone()),
+            _ => None,
+        });
+        Image { bytes, facts: told.collect(), at_risk: 0 }
+    }
+
     /// What the disk may look like when the power fails at a moment. The dice decide what of the rest arrived.
     pub fn cut(&self, moment: usize, disk: Disk, dice: &mut Dice) -> Image {
         let mut bytes = self.before.clone();
         let (mut facts, mut pending, mut syncs) = (Vec::new(), Vec::new(), 0);
         for op in &self.ops[..moment] {
             match op {
-                Op::Told(fact) => facts.push(*fact),
+                Op::Told(fact) => facts.push(fact.clone()),
                 Op::Sync(file) => {
                     syncs += 1;
                     if !matches!(disk, Disk::Lying(n) if syncs % n == 0) {
@@ -355,7 +388,7 @@ impl Image {
         log.close();
         let mut ops = std::mem::take(&mut tape.reel().ops);
         // What was told before holds during recovery, too.
-        let told: Vec<Op> = self.facts.iter().map(|fact| Op::Told(*fact)).collect();
+        let told: Vec<Op> = self.facts.iter().map(|fact| Op::Told(fact.clone())).collect();
         ops.splice(0..0, told);
         Ok((Recording { before: self.bytes.clone(), ops }, verdict))
     }
@@ -365,6 +398,7 @@ impl Image {
         let mut history = History::default();
         for fact in &self.facts {
             let (event, answer) = match fact {
+                Fact::Remembered(..) => continue,
                 Fact::Submitted(event) => (*event, Answer::Unknown),
                 Fact::Accepted(event) => (*event, Answer::Accepted),
                 Fact::Settled(event, ..) => (*event, Answer::Duplicate),

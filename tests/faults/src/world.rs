@@ -72,6 +72,8 @@ pub struct World {
     pub dice: Dice,
     /// The clock was moved.
     pub clock_moved: bool,
+    /// Kept connections are cut: one attempt may send its request twice.
+    pub cut: bool,
     /// What was measured.
     pub peaks: Vec<Peak>,
     /// What was measured.
@@ -98,6 +100,7 @@ impl World {
             subscriptions: Vec::new(),
             dice,
             clock_moved: false,
+            cut: false,
             peaks: Vec::new(),
             healthy: None,
             made: 0,
@@ -259,6 +262,7 @@ impl World {
             crashes: self.receiver.crashes(),
             is_drained: true,
             clock_moved: self.clock_moved,
+            cut: self.cut,
             peaks: self.peaks.clone(),
             healthy: self.healthy.clone(),
         })

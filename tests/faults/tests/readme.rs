@@ -15,7 +15,12 @@ fn every_sentence_of_the_promise_is_linked_to_a_test_that_exists() {
     let links: Vec<&str> = promise.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
     assert!(links.len() >= 8, "{links:?}");
     for link in links {
-        assert!(root().join(link).is_file(), "the promise is linked to {link}, which does not exist");
+        let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+        let text = fs::read_to_string(root().join(file));
+        let text = text.unwrap_or_else(|_| panic!("the promise is linked to {link}, which does not exist"));
+        let mut headings = text.lines().filter_map(|line| line.strip_prefix('#'));
+        let is_it = |line: &str| line.trim_matches(['#', ' ']).to_lowercase().replace(' ', "-") == heading;
+        assert!(heading.is_empty() || headings.any(is_it), "{link}: there is no such heading");
     }
 }
 

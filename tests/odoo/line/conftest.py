@@ -193,3 +193,11 @@ def clean(line):
     ids = session.call("mcp.event.subscription", "search", [], context={"active_test": False})
     if ids:
         session.unlink("mcp.event.subscription", ids)
+
+
+@pytest.fixture(scope="session")
+def template(line):
+    """A database with the addon, to copy from: installing it takes longer than a test."""
+    name = "template_faults"
+    line.site.install(name, line.site.database(name))
+    return name

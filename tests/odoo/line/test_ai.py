@@ -75,7 +75,8 @@ def test_user_outside_the_allowed_hosts_waits_and_sends_nothing(line, keys):
     line.session.create("res.partner", name="Unapproved")
     line.wait_rows(subscription, "success")
     assert line.receiver.on(path) == [], "nothing is sent before the approval"
-    line.session.call(MODEL, "action_approve", [made["id"]])
+    (seen,) = line.session.read(MODEL, [("id", "=", made["id"])], "content_digest")
+    line.session.call(MODEL, "action_approve", [made["id"]], context={"mcp_webhook_seen": seen["content_digest"]})
     line.session.create("res.partner", name="Approved")
     line.receiver.wait(path)
     assert len(line.receiver.on(path)) == 1 and len(line.receiver.on(watched)) == 2

@@ -108,7 +108,7 @@ def test_every_edit_asks_again_and_sends_nothing_meanwhile(line, people, ai, att
         "model": {"model": "res.country"},
         "nothing, in fact": {"event_type": "all"},
     }
-    approve = lambda **context: people["manager"].json2(SUBSCRIPTION, "action_approve", ids=[made["id"]], context=context)  # noqa: E731
+    approve = lambda **context: people["manager"].session.call(SUBSCRIPTION, "action_approve", [made["id"]], context=context)  # noqa: E731
     for what, changes in edits.items():
         seen = people["manager"].json2(SUBSCRIPTION, "read", ids=[made["id"]], fields=["content_digest"])[0]["content_digest"]
         approve(mcp_webhook_seen=seen)
@@ -191,10 +191,161 @@ def test_scope_is_the_user_s_own(line, ai, attacks):
 
 def test_an_ai_cannot_ask_the_network(line, ai, attacks):
     """Neither what is said nor a row tells an employee whether something listens there."""
-    for address in ("http://127.0.0.1:1/x", line.receiver.url + "/probe", "http://10.0.0.1/x", "http://169.254.169.254/latest"):
+    for address in ("http://10.0.0.1/x", "http://169.254.169.254/latest"):
+        said = attacks.refused(
+            SCOPE, f"subscribe_events to {address}", lambda a=address: ai("subscribe_events", model="res.partner", webhook_url=a)
+        )
+        assert "webhook_url:" in said
+    for address in ("http://127.0.0.1:1/x", line.receiver.url + "/probe"):
         made = ai("subscribe_events", model="res.partner", event_type="create", webhook_url=address)
         assert (made["state"], set(made)) == (WAITING, {"id", "uuid", "name", "state", "message"})
         for method in ("action_send_test", "action_preview", "read"):
             attacks.refused(SCOPE, f"{method} as a probe of {address}", lambda m=method, i=made["id"]: ai(m, ids=[i]))
     fire(line)
     assert not line.receiver.on("/probe")
+
+
+def test_credentials_of_a_manager_never_carry_an_employee_s_words(line, people, ai, attacks, allowed):
+    """On an allowed host, where an employee needs nobody's word for what is all the employee's own."""
+    allowed(f"127.0.0.1:{line.receiver.port}")
+    employee, manager = people["employee"], people["manager"]
+    given = {"webhook_secret": "manager-secret-0123456789", "webhook_headers": "Authorization: Bearer manager"}
+    theirs, _path = line.subscribe("res.partner", "create", path="/managers", user_id=employee.session.uid, **given)
+    own = ai("subscribe_events", model="res.partner", event_type="create", webhook_url=line.receiver.url + "/employees")["id"]
+    manager.json2(SUBSCRIPTION, "write", ids=[own], vals=given)
+    changes = {
+        "another path": {"webhook_url": line.receiver.url + "/stolen"}, "a template": {"webhook_payload_template": {"x": "/stolen"}},
+        "a filter": {"domain": [["name", "!=", "x"]]}, "values": {"enrich_fields": ["email"]}, "an event type": {"event_type": "all"},
+    }
+    for what, change in changes.items():
+        attacks.refused(EDITS, f"{what} for what a manager made", lambda c=change: ai("update_subscription", subscription_id=theirs, **c))
+        if ai("update_subscription", subscription_id=own, **change)["state"] != WAITING:
+            attacks.reached(EDITS, f"{what}, sent with a manager's token", "active")
+        attacks.held(EDITS, f"{what}, with a manager's token", "waits for a manager")
+    attacks.refused(EDITS, "unsubscribe_events of what a manager made", lambda: ai("unsubscribe_events", subscription_id=theirs))
+    line.session.write(SUBSCRIPTION, theirs, active=False)
+    fire(line)
+    assert not line.receiver.on("/stolen") and not line.receiver.on("/employees")
+
+
+def test_host_that_leaves_the_list_stops_what_runs(line, ai, allowed, attacks):
+    """And one whose path changes; what waits at the sidecar waits on."""
+    ours = f"127.0.0.1:{line.receiver.port}"
+    for number, hosts in enumerate(("", "else.example.com", f"{ours}/other")):
+        path = f"/listed/{number}"
+        allowed(f"{ours}/listed")
+        made = ai("subscribe_events", model="res.partner", event_type="create", webhook_url=line.receiver.url + path)
+        assert made["state"] == "active"
+        fire(line)
+        assert len(line.receiver.wait(path)) == 1
+        line.session.call("res.config.settings", "execute", [line.session.create("res.config.settings", mcp_webhook_allowed_hosts=hosts)])
+        fire(line)
+        if len(line.receiver.on(path)) != 1:
+            attacks.reached(HOSTS, f"allowed hosts become {hosts!r}", "it was sent")
+        attacks.held(HOSTS, f"allowed hosts become {hosts!r}", "what ran by the list alone waits")
+
+
+def test_no_call_of_an_employee_weighs_on_the_sidecar(line, ai, attacks):
+    """What is too much for it is refused in Odoo: nothing is stored, nothing is pushed."""
+    megabyte = 1 << 20
+    before = line.session.call(SUBSCRIPTION, "search_count", [], context={"active_test": False})
+    made = ai("subscribe_events", model="res.partner", webhook_url=line.receiver.url + "/heavy")["id"]
+    heavy = {
+        "a template of objects": {"webhook_payload_template": "[" + "{}," * megabyte + "{}]"},
+        "a template that is a list": {"webhook_payload_template": [{}] * megabyte},
+        "a long text": {"webhook_payload_template": {"x": "y" * megabyte}},
+        "a deep template": {"webhook_payload_template": "[" * 10_000},
+        "a filter of numbers": {"domain": [["id", "in", list(range(200_000))]]},
+        "a filter of brackets": {"domain": "[" * megabyte},
+        "a filter of minus signs": {"domain": "-" * megabyte},
+        "a long address": {"webhook_url": line.receiver.url + "/" + "x" * megabyte},
+        "many fields": {"enrich_fields": ["name"] * megabyte},
+        "a long name of a model": {"model": "x" * megabyte},
+    }
+    for what, params in heavy.items():
+        name = next(iter(params))
+        said = attacks.refused(SCOPE, f"subscribe_events with {what}", lambda p=params: ai("subscribe_events", **{"model": "res.partner", **p}))
+        assert f"{name}:" in said and len(said) < 2000
+        attacks.refused(SCOPE, f"update_subscription with {what}", lambda p=params: ai("update_subscription", subscription_id=made, **p))
+    assert line.session.call(SUBSCRIPTION, "search_count", [], context={"active_test": False}) == before + 1
+    fire(line)
+
+
+# Two transactions of one Odoo, interleaved on purpose; both are really committed.
+RACE = """
+import json, psycopg2
+from odoo import api
+from odoo.exceptions import UserError
+from odoo.sql_db import db_connect
+
+def environment(user):
+    return api.Environment(db_connect(env.cr.dbname).cursor(), user, {})
+
+def seen(user):
+    found = environment(user)
+    digest = found[MODEL].browse(ID).content_digest
+    found.cr.close()
+    return digest
+
+def approve(found, digest):
+    found[MODEL].browse(ID).with_context(mcp_webhook_seen=digest).action_approve()
+
+def edit(found, changes):
+    found[MODEL].update_subscription(ID, **changes)
+
+told = {}
+for what, changes in EDITS.items():
+    for first in ('edit', 'approval'):
+        digest = seen(MANAGER)
+        manager, clerk = environment(MANAGER), environment(CLERK)
+        for found in (manager, clerk):
+            found.cr.execute('SELECT 1 FROM mcp_event_subscription')  # both snapshots are taken
+        early, late = (clerk, manager) if first == 'edit' else (manager, clerk)
+        works = {clerk: lambda e: edit(e, changes), manager: lambda e: approve(e, digest)}
+        works[early](early)
+        early.cr.flush()
+        early.cr.commit()
+        try:
+            works[late](late)
+            late.cr.flush()
+            late.cr.commit()
+            outcome = 'both went through'
+        except psycopg2.errors.SerializationFailure:  # Odoo begins the request anew
+            late.cr.rollback()
+            late.invalidate_all()
+            try:
+                works[late](late)
+                late.cr.flush()
+                late.cr.commit()
+                outcome = 'the second began anew'
+            except UserError as error:
+                late.cr.rollback()
+                outcome = 'refused: ' + str(error)
+        early.cr.close()
+        late.cr.close()
+        look = environment(1)
+        told[f'{what}, {first} first'] = [outcome, look[MODEL].browse(ID).approval]
+        look.cr.close()
+        changes = {**changes, 'enrich_fields': ['name', 'ref']} if what == 'values' else changes
+print('RACE', json.dumps(told))
+"""
+
+
+def test_approval_and_edit_at_the_same_time(line, people, ai, attacks):
+    """Whoever is first, what leaves is what a manager has seen, or nothing."""
+    made = ai("subscribe_events", model="res.partner", event_type="create", webhook_url=line.receiver.url + "/race")
+    edits = {
+        "template": {"webhook_payload_template": {"stolen": "{{ records | json }}"}}, "address": {"webhook_url": line.receiver.url + "/race/2"},
+        "watched fields": {"fields": ["email"]}, "filter": {"domain": [["name", "!=", "x"]]}, "values": {"enrich_fields": ["email"]},
+    }
+    users = {name: people[name].session.uid for name in ("manager", "employee")}
+    told = line.shell(f"MODEL, ID, EDITS, MANAGER, CLERK = {SUBSCRIPTION!r}, {made['id']}, {edits!r}, {users['manager']}, {users['employee']}\n{RACE}")
+    outcomes = json.loads(next(text for text in told.splitlines() if text.startswith("RACE ")).partition(" ")[2])
+    assert len(outcomes) == 2 * len(edits)
+    for case, (outcome, approval) in outcomes.items():
+        assert outcome != "both went through", case
+        if "edit first" in case:
+            assert "changed while you looked" in outcome, (case, outcome)
+        if approval != "waiting":
+            attacks.reached(EDITS, case, f"{outcome}; {approval}")
+        attacks.held(EDITS, f"approval and edit at once: {case}", "what nobody saw waits")

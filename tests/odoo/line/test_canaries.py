@@ -10,6 +10,7 @@ import urllib.request
 import zipfile
 
 import pytest
+from realodoo.cache import wait_until
 from realodoo.postgres import free_port
 from realodoo.receiver import Receiver
 from realodoo.web import RpcError
@@ -143,7 +144,7 @@ def refused_texts(line, person):
 
 
 def refused_by_sidecar(line):
-    """What Odoo stores and the sidecar refuses: `{what: sync_error}`."""
+    """What the sidecar refuses, at the save and when Odoo had to store it: `{what: words}`."""
     rows = {
         "an address that is not public": {"webhook_url": url("http://10.1.2.3", "x")},
         "a user name in the address": {"webhook_url": url(f"http://user:{QUERY}@127.0.0.1", "x")},
@@ -153,10 +154,16 @@ def refused_by_sidecar(line):
         "a secret that is not base64": {"webhook_secret": f"whsec_{SECRET}!"},
         "a secret with a space": {"webhook_secret": f"{SECRET} {SECRET}"},
     }
+    said = {}
+    for what, values in rows.items():
+        with pytest.raises(RpcError) as refusal:
+            plant(line, line.receiver.url, "refused", **values)
+        said[f"{what}, at the save"] = str(refusal.value)
+    line.sidecar.kill()
     made = {what: plant(line, line.receiver.url, "refused", **values) for what, values in rows.items()}
-    said = {what: line.badge(id_)["sync_error"] for what, id_ in made.items()}
-    assert all(said.values()), said
-    return said
+    line.sidecar.start()
+    wait_until(lambda: line.sweep() or all(line.badge(id_)["sync_error"] for id_ in made.values()), "the refusals")
+    return said | {what: line.badge(id_)["sync_error"] for what, id_ in made.items()}
 
 
 def without_sidecar(line, subscription):

@@ -6,7 +6,7 @@ import pytest
 from realodoo.web import RpcError, json2
 
 SUBSCRIPTION, DELIVERY = "mcp.event.subscription", "mcp.webhook.delivery"
-MACHINERY = tuple(f"mcp.webhook.{name}" for name in ("outbox", "mirror", "tombstone", "preview", "explain", "redelivery"))
+MACHINERY = tuple(f"mcp.webhook.{name}" for name in ("outbox", "mirror", "tombstone", "binding", "seen", "preview", "explain", "redelivery"))
 OUTSIDERS = "I. Odoo: who is no manager"
 SECRETS = "I. Odoo: every public method, asked for secrets"
 WRITING = "I. Odoo: what a manager may not write"
@@ -126,6 +126,7 @@ def test_around_the_doors(line, people, planted, attacks, who):
             OUTSIDERS, case, (*SEALED, PATH, line.sidecar.token), lambda m=model, n=method, a=args, k=kwargs: person.call(m, n, *a, **k)
         )
         assert '"body": "' not in said, case
+        assert "mcp_webhook" not in said or "the settings" not in what or "AccessError" in said, f"{case}: {said}"
 
 
 def test_an_employee_s_change_is_seen_whatever_the_context_says(line, people, planted, attacks):

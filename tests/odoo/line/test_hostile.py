@@ -100,3 +100,35 @@ def test_record_s_own_words_do_not_stop_the_line(line, people, attacks):
         attacks.held(KIND, f"a record named with {what}", "arrived as valid JSON, with its own keys")
     assert arrived >= len(words) - 2
     line.wait_rows(subscription, "success", arrived)
+
+
+def test_endpoint_that_fails_in_turn_makes_no_loop_of_its_own_alerts(line, attacks):
+    """The alert about a delivery is a message, and its mail another record: none of them is an event of who watches these."""
+    answers = iter(range(1000))
+    made = {}
+    for model in ("mail.message", "mail.mail", "mail.notification"):
+        path = f"/loop/{model}"
+        line.receiver.answers[path] = lambda _arrival: (500, b"no") if next(answers) % 2 else (200, b"yes")
+        made[model], _path = line.subscribe(model, "create", path=path)
+    (partner,) = line.session.read("res.users", [("id", "=", line.session.uid)], "partner_id")
+    for subscription in made.values():
+        line.session.call(SUBSCRIPTION, "message_subscribe", [subscription], [partner["partner_id"][0]])
+    record = line.session.create("res.partner", name="Talked about")
+    for number in range(8):
+        line.session.call("res.partner", "message_post", [record], body=f"Seed {number}")
+        line.sweep()
+    control, path = line.subscribe("res.partner", "create", name="control")
+    line.session.create("res.partner", name="The last")
+    line.receiver.wait(path)
+    line.wait_rows(control, "success")
+    alerts = line.session.read("mail.message", [("model", "=", SUBSCRIPTION), ("res_id", "in", list(made.values())), ("body", "like", "Deliveries to")], "id")
+    assert alerts, "the endpoint that fails in turn was told of"
+    ids = {row["id"] for row in alerts}
+    for model, subscription in made.items():
+        told = {id_ for row in line.rows(subscription) for id_ in row["record_ids"]}
+        if model != "mail.message":
+            found = line.session.read(model, [("id", "in", list(told))], "mail_message_id")
+            told = {row["mail_message_id"][0] for row in found if row["mail_message_id"]}
+        if told & ids:
+            attacks.reached(KIND, f"a loop through {model}", f"{len(told & ids)} alerts became events")
+        attacks.held(KIND, f"an endpoint that fails in turn, watching {model}", "no alert became an event")

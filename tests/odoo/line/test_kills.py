@@ -47,7 +47,7 @@ def test_odoo_killed_between_commit_and_submission(line):
         [
             "import os",
             "env['res.partner'].create({'name': 'Orphan'})",
-            "env.cr.precommit.run()",
+            "env.cr.flush()",
             "env.cr._cnx.commit()",
             "os._exit(9)",
         ]

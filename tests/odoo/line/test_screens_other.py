@@ -54,7 +54,7 @@ def test_search_filters(line, page, filter_name, expected):
     expect(page.locator(".o_data_row", has_text=expected)).to_be_visible()
 
 
-@pytest.mark.parametrize("group", ["Model", "User", "Endpoint", "Last Status"])
+@pytest.mark.parametrize("group", ["Model", "User", "Endpoint", "State"])
 def test_group_by(line, page, group):
     line.subscribe("res.partner", "create", name="Grouped")
     go(page, line, SUBSCRIPTIONS, ".o_list_view")

@@ -118,6 +118,30 @@ def test_secret_is_replaced_and_removed(line, page):
     assert "webhook-signature" not in {name.lower() for name in line.receiver.wait(path, 2)[1].headers}
 
 
+def test_what_counts_as_a_success_is_said_in_its_group(line, page):
+    subscription, path = line.subscribe("res.partner", "create")
+    line.receiver.answers[path] = lambda _arrival: (200, b'{"ok": false}')
+    open_subscription(page, line, subscription)
+    expect(page.locator("div[name=success_equals]")).to_be_hidden()
+    page.check("div[name=success_not_html] input")
+    page.fill("div[name=success_pointer] input", "/ok")
+    page.keyboard.press("Tab")
+    page.fill("div[name=success_equals] input", "true")
+    page.fill("div[name=secret_overlap_hours] input", "24")
+    page.fill("div[name=webhook_secret] input", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
+    save(page)
+    wait_until(lambda: line.session.read(MODEL, [("id", "=", subscription)], "overlap_notice")[0]["overlap_notice"], "two secrets")
+    page.reload()
+    expect(page.locator("div[name=overlap_notice]")).to_contain_text("The previous secret signs as well until")
+    page.locator("div[name=success_equals]").scroll_into_view_if_needed()
+    shot(page, "subscription_success")
+    line.session.create("res.partner", name="Not taken")
+    row = line.wait_rows(subscription, "failed")[0]
+    go(page, line, f"webhook-deliveries/{row['id']}")
+    expect(page.locator("div[name=advice]")).to_contain_text('the value at /ok is true). Its answer: {"ok": false}')
+    shot(page, "delivery_rejected")
+
+
 def test_headers_are_named_and_never_shown(line, page):
     subscription, path = line.subscribe("res.partner", "create")
     open_subscription(page, line, subscription)
@@ -211,14 +235,18 @@ def test_pause_keeps_the_backlog_and_resume_sends_it(line, page):
     assert len(line.receiver.wait(path, 3)) == 3
 
 
-def test_one_status_bar_switches_the_state(line, page):
-    subscription, _ = line.subscribe("res.partner")
+def test_deactivating_asks_where_something_waits(line, page):
+    subscription, path = line.subscribe("res.partner", "create", paused=True)
+    line.session.create("res.partner", name="Waits")
+    wait_until(lambda: line.badge(subscription)["pending_count"] == 1, "an event to wait")
     open_subscription(page, line, subscription)
-    bar = page.locator(".o_statusbar_status")
-    for title, active, paused in (("Paused", True, True), ("Inactive", False, False), ("Active", True, False)):
-        bar.locator("button", has_text=re.compile(f"^{title}$")).click()
-        expect(bar.locator(".o_arrow_button_current")).to_have_text(title)
-        wait_until(lambda a=active, p=paused: (last(line)["active"], last(line)["paused"]) == (a, p), title)
+    page.locator("button[name=action_toggle_active]", has_text="Active").click()
+    expect(page.locator(".modal div[name=count]")).to_have_text("1")
+    shot(page, "subscription_deactivate")
+    assert last(line)["active"]
+    page.locator(".modal button[name=action_go_on]", has_text="Deactivate").click()
+    wait_until(lambda: not last(line)["active"], "the subscription to be inactive")
+    assert line.receiver.on(path) == []
 
 
 def test_smart_button_switches_active(line, page):
@@ -351,8 +379,11 @@ def test_wrong_input_is_refused_in_words(line, page):
 
 
 def test_blocked_address_is_told_on_the_form(line, page):
+    """It was saved while the sidecar could not say so."""
+    line.sidecar.kill()
     subscription, _ = line.subscribe("res.partner", url="http://169.254.169.254/latest")
-    wait_until(lambda: line.badge(subscription)["sync_error"], "the sidecar's refusal")
+    line.sidecar.start()
+    wait_until(lambda: line.sweep() or line.badge(subscription)["sync_error"], "the sidecar's refusal")
     open_subscription(page, line, subscription)
     expect(page.locator("div[name=sync_error]")).to_contain_text("webhook_url")
     shot(page, "subscription_blocked")

@@ -5,12 +5,13 @@ import shutil
 import signal
 import subprocess
 import urllib.request
+import zlib
 
 from . import cache, fetch, postgres
 from .cache import Failed, run, say, wait_until
 
 ADDONS = cache.PROJECT / "odoo_addon"
-# What the tests and the demo work on. Auto-installed modules are left out, for speed.
+# What the tests and the demo work on.
 MODULES = "mail,rpc,base_setup,base_automation,base_import,contacts,sale_management,project"
 TEMPLATE = "template_apps"
 
@@ -19,10 +20,14 @@ class Site:
     """One PostgreSQL and the databases of one run. Use as a context manager: it cleans up after itself.
 
     ``durable``: PostgreSQL's commits wait for the disk, for measurements.
+    ``modules``: installed instead of the usual ones, together with what they install by themselves.
     """
 
-    def __init__(self, durable=False):
+    def __init__(self, durable=False, modules=None):
         self.durable = durable
+        self.modules = modules or MODULES
+        # Auto-installed modules are left out, for speed.
+        self.options = [] if modules else ["--skip-auto-install"]
         self.root, self.python, self.node_modules = fetch.everything()
         self.golden = self._golden()
         self.folder = self.cluster = None
@@ -42,17 +47,18 @@ class Site:
         """A stopped cluster with a database that has the apps installed, made once."""
 
         def make(folder):
-            say("making the database to copy from: Odoo 19 with sales and projects (one or two minutes, once)")
+            say(f"making the database to copy from, once, in minutes: Odoo 19 with {self.modules}")
             folder.chmod(0o755)
             cluster = postgres.new_cluster(folder / "pg").start()
             try:
                 data = folder / "data"
-                self._odoo(cluster, data, "-d", TEMPLATE, "-i", MODULES, "--skip-auto-install", "--stop-after-init")
+                self._odoo(cluster, data, "-d", TEMPLATE, "-i", self.modules, *self.options, "--stop-after-init")
             finally:
                 cluster.stop()
 
-        with cache.lock("golden"):
-            return cache.build(cache.scratch() / "golden", f"1 {MODULES}", make)
+        name = "golden" if self.modules == MODULES else f"golden-{zlib.crc32(self.modules.encode()):08x}"
+        with cache.lock(name):
+            return cache.build(cache.scratch() / name, f"1 {self.modules}", make)
 
     def command(self, cluster, data, *arguments, addons=ADDONS):
         """Odoo's command line, for a cluster and a data folder; ``addons``: where the addon is taken from."""

@@ -67,6 +67,10 @@ class Cluster:
         """A copy of a database."""
         self._client("createdb", "-T", template, name)
 
+    def dropdb(self, name):
+        """Removes a database that nobody uses any more."""
+        self._client("dropdb", "--force", name)
+
     def sql(self, database, statement):
         """Runs a statement; answers the rows as text."""
         return self._client("psql", "-Atq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", statement)

@@ -183,7 +183,8 @@ fn templates() {
         "user_id": null, "timestamp": "t", "records": vec![record; 20]});
     let check = |bytes: &[u8]| {
         let source = json!({"text": String::from_utf8_lossy(bytes)});
-        for dialect in [Dialect::Plain, Dialect::Slack, Dialect::Discord, Dialect::Teams] {
+        for dialect in [Dialect::Plain, Dialect::Slack, Dialect::Discord, Dialect::Teams, Dialect::GoogleChat]
+        {
             let started = Instant::now();
             if let Ok(template) = Template::compile(&source, dialect, None)
                 && let Ok(text) = template.render(&event, Effort::Full)

@@ -14,6 +14,7 @@ pub(super) fn resolve(dialect: Dialect, host: Option<&str>) -> Dialect {
         () if under("webhook.office.com") || under("logic.azure.com") || under("api.powerplatform.com") => {
             Dialect::Teams
         }
+        () if host == "chat.googleapis.com" => Dialect::GoogleChat,
         () => Dialect::Plain,
     }
 }
@@ -23,6 +24,29 @@ const BREAK: char = '\u{200b}';
 /// What Slack takes for everybody behind an `@`, where a message says `link_names` or `parse`.
 const EVERYBODY: &[&str] = &["channel", "here", "everyone", "group"];
 
+/// What one character can become at most, in characters: `&amp;`.
+pub(super) const LONGEST: usize = 5;
+
+/// Keys whose strings a receiver does not read as markup, so that escapes would be seen, or lead elsewhere: addresses, and
+/// names that are shown as they are. `under` is the key above.
+pub(super) fn is_literal(dialect: Dialect, under: &str, key: &str) -> bool {
+    let is_address = ["url", "uri", "href", "title_link", "author_link", "author_icon", "footer_icon"]
+        .contains(&key)
+        || key.ends_with("_url")
+        || key.ends_with("Url")
+        || key.ends_with("Image")
+        || (key == "image" && dialect == Dialect::Teams);
+    let is_name = match dialect {
+        Dialect::Discord => {
+            matches!((under, key), ("author", "name") | ("footer", "text"))
+                || matches!(key, "username" | "timestamp")
+        }
+        Dialect::Slack => key == "username",
+        _ => false,
+    };
+    is_address || is_name
+}
+
 /// `text` as the receiver must get it to show it as it is.
 pub(super) fn escape(dialect: Dialect, text: &str) -> String {
     let escape: fn(char, Around<'_>, &mut String) = match dialect {
@@ -30,6 +54,7 @@ pub(super) fn escape(dialect: Dialect, text: &str) -> String {
         Dialect::Slack => slack,
         Dialect::Discord => discord,
         Dialect::Teams => teams,
+        Dialect::GoogleChat => google_chat,
     };
     let text: String = text.chars().filter(|c| !turns_text_around(*c)).collect();
     let mut out = String::with_capacity(text.len() + text.len() / 8);
@@ -95,6 +120,16 @@ fn teams(c: char, _: Around<'_>, out: &mut String) {
     }
 }
 
+/// Google Chat: control sequences live in angle brackets (`<users/all>`, `<url|text>`) and have no escape of their own, so
+/// they are broken; in cards the text is HTML, for which a break serves as well. Marks of `*bold*` keep to themselves.
+fn google_chat(c: char, _: Around<'_>, out: &mut String) {
+    match c {
+        '<' | '*' | '_' | '~' | '`' => out.extend([c, BREAK]),
+        '&' => out.extend(['&', BREAK]),
+        other => out.push(other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +147,8 @@ mod tests {
         check("discord.com", Dialect::Discord);
         check("acme.webhook.office.com", Dialect::Teams);
         check("prod-01.westeurope.logic.azure.com", Dialect::Teams);
+        check("chat.googleapis.com", Dialect::GoogleChat);
+        check("googleapis.com", Dialect::Plain);
         check("example.com", Dialect::Plain);
         assert_eq!(resolve(Dialect::Auto, None), Dialect::Plain);
         assert_eq!(resolve(Dialect::Slack, Some("example.com")), Dialect::Slack);
@@ -130,6 +167,7 @@ mod tests {
             "@\u{200b}everyone \\[a\\]\\(http://x\\) \\<@\u{200b}1\\>",
         );
         check(Dialect::Teams, "[a](http://x) <at>", "\\[a\\]\\(http://x\\) &lt;at&gt;");
+        check(Dialect::GoogleChat, "<users/all> &lt;a", "<\u{200b}users/all> &\u{200b}lt;a");
         check(Dialect::Plain, "<!channel> \u{202e}", "<!channel> \u{202e}");
         for name in ["@channel", "@Here now", "(@EVERYONE)", "\n@group", "ask @"] {
             let broken = name.replace('@', "@\u{200b}");
@@ -145,7 +183,7 @@ mod tests {
 
     #[test]
     fn marks_that_turn_text_around_hide_nothing() {
-        for dialect in [Dialect::Slack, Dialect::Discord, Dialect::Teams] {
+        for dialect in [Dialect::Slack, Dialect::Discord, Dialect::Teams, Dialect::GoogleChat] {
             assert_eq!(escape(dialect, "a\u{202e}b\u{2066}c\u{2069}"), "abc");
         }
         // They do not stand between what belongs together, either.

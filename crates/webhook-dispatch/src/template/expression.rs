@@ -113,12 +113,14 @@ pub(super) struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     blocks: &'a [Block],
+    /// It ends in `raw`, so nothing of it will be escaped.
+    is_raw: bool,
 }
 
 impl<'a> Parser<'a> {
     /// A reader of these tokens, inside these blocks.
     pub fn new(tokens: &'a [Token], blocks: &'a [Block]) -> Self {
-        Self { tokens, at: 0, blocks }
+        Self { tokens, at: 0, blocks, is_raw: false }
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -149,6 +151,7 @@ impl<'a> Parser<'a> {
         if ending != Ending::Escaped {
             self.tokens = &self.tokens[..self.tokens.len() - 2];
         }
+        self.is_raw = ending == Ending::Raw;
         Ok((self.piped(0)?, ending))
     }
 
@@ -172,9 +175,15 @@ impl<'a> Parser<'a> {
                     arguments.push(self.value(depth)?);
                 }
             }
-            call = callable(&name, &arguments)?;
+            call = self.callable(&name, &arguments)?;
         }
         Ok(call)
+    }
+
+    /// A truncated text has the length that is asked for when it arrives, so behind whatever escapes it.
+    fn callable(&self, name: &str, arguments: &[String]) -> Result<String> {
+        let call = callable(name, arguments)?;
+        Ok(if self.is_raw && name == "truncate" { call.replacen("truncate", "cut", 1) } else { call })
     }
 
     fn value(&mut self, depth: usize) -> Result<String> {
@@ -189,7 +198,7 @@ impl<'a> Parser<'a> {
             Token::Literal(literal) => Ok(literal),
             Token::Path(name) if self.eat('(') => {
                 let arguments = self.list(')', depth)?;
-                callable(&name, &arguments)
+                self.callable(&name, &arguments)
             }
             Token::Path(path) => self.path(&path),
             Token::Mark('(') => {

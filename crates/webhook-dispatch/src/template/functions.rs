@@ -31,9 +31,9 @@ pub(super) const CALLABLE: &[(&str, std::ops::RangeInclusive<usize>)] = &[
     ("lt", 1..=1),
 ];
 
-/// What a template may name: the event's fields, `records`, and `record`, the first of them.
+/// What a template may name: the event's fields, `records`, `record`, the first of them, and whether it is a test.
 pub(super) const NAMES: &[&str] =
-    &["event_id", "model", "event_type", "record_ids", "user_id", "timestamp", "records", "record"];
+    &["event_id", "model", "event_type", "record_ids", "user_id", "timestamp", "records", "record", "test"];
 
 /// The names of an event, from its default body.
 pub(super) fn context(event: &serde_json::Value) -> Value {
@@ -48,6 +48,8 @@ pub(super) fn context(event: &serde_json::Value) -> Value {
         Some(Value::List(records)) => records.first().cloned(),
         _ => None,
     };
+    let is_test = event.get("test").and_then(serde_json::Value::as_bool).unwrap_or(false);
+    map.insert("test".to_owned(), Value::Bool(is_test));
     map.insert("record".to_owned(), record.unwrap_or_else(|| Value::Map(BTreeMap::new())));
     Value::Map(map)
 }
@@ -77,7 +79,7 @@ pub(super) fn engine(dialect: Dialect, work: &Work) -> Engine<'static> {
     engine.set_max_include_depth(0);
     add_endings(&mut engine, dialect, work);
     add_paths(&mut engine, work);
-    add_texts(&mut engine, work);
+    add_texts(&mut engine, dialect, work);
     add_choices(&mut engine, work);
     add_comparisons(&mut engine, work);
     engine
@@ -135,7 +137,7 @@ fn add_paths(engine: &mut Engine<'_>, work: &Work) {
 }
 
 /// Filters from text to text.
-fn add_texts(engine: &mut Engine<'_>, work: &Work) {
+fn add_texts(engine: &mut Engine<'_>, dialect: Dialect, work: &Work) {
     let mut add = |name: &'static str, make: fn(String) -> String| {
         let work = work.clone();
         engine.add_function(name, move |value: &Value| work.look(&[value]).map(|()| make(text(value))));
@@ -144,11 +146,13 @@ fn add_texts(engine: &mut Engine<'_>, work: &Work) {
     add("lower", |text| text.to_lowercase());
     add("trim", |text| text.trim().to_owned());
     add("date", |text| text.chars().take(10).collect());
-    let with = work.clone();
-    engine.add_function("truncate", move |value: &Value, most: &Value| {
-        with.look(&[value, most])?;
-        Ok::<_, Spent>(truncate(&text(value), most))
-    });
+    for (name, dialect) in [("truncate", dialect), ("cut", Dialect::Plain)] {
+        let with = work.clone();
+        engine.add_function(name, move |value: &Value, most: &Value| {
+            with.look(&[value, most, value, value])?;
+            Ok::<_, Spent>(truncate(&text(value), most, dialect))
+        });
+    }
     let with = work.clone();
     engine.add_function("round", move |value: &Value, digits: &Value| {
         with.look(&[value, digits])?;
@@ -264,14 +268,21 @@ fn end(value: &Value, which: impl Fn(&[Value]) -> Option<&Value>) -> &Value {
     }
 }
 
-fn truncate(text: &str, most: &Value) -> String {
+/// The longest beginning that has at most so many characters once it is escaped, with a mark where something is missing.
+fn truncate(text: &str, most: &Value, dialect: Dialect) -> String {
     let most = number(most).map_or(0, |most| most.max(0.0) as usize);
-    if text.chars().count() <= most {
+    let fits = |text: &str| dialect::escape(dialect, text).chars().count() <= most;
+    if most >= text.len().saturating_mul(dialect::LONGEST) || fits(text) {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(most.saturating_sub(1)).collect();
-    short.push('…');
-    short
+    let cut = |chars: usize| text.chars().take(chars).chain(['…']).collect::<String>();
+    let (mut least, mut beyond) = (0, most.max(1));
+    // More of a text is never shorter.
+    while beyond - least > 1 {
+        let middle = least.midpoint(beyond);
+        if fits(&cut(middle)) { least = middle } else { beyond = middle }
+    }
+    if most == 0 { String::new() } else { cut(least) }
 }
 
 fn number(value: &Value) -> Option<f64> {

@@ -22,6 +22,8 @@ use self::work::Work;
 pub struct Template {
     root: Node,
     dialect: Dialect,
+    /// Some strings stand where the receiver reads no markup.
+    has_literals: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,8 @@ enum Node {
 #[derive(Debug)]
 struct Leaf {
     pointer: String,
+    /// The receiver reads no markup here.
+    is_literal: bool,
     template: upon::Template<'static>,
 }
 
@@ -69,8 +73,10 @@ impl Template {
                 format!("the template has {size} bytes, {} are allowed", limits::TEMPLATE_BYTES),
             ));
         }
-        let root = compile(source, &mut String::new(), 0)?;
-        Ok(Self { root, dialect: dialect::resolve(dialect, host) })
+        let mut root = compile(source, &mut String::new(), 0)?;
+        let dialect = dialect::resolve(dialect, host);
+        let has_literals = root.mark_literals(dialect, "", "");
+        Ok(Self { root, dialect, has_literals })
     }
 
     /// Renders the payload for one event, given as its default body. Compact JSON.
@@ -80,13 +86,42 @@ impl Template {
     pub fn render(&self, event: &Value, effort: Effort) -> Result<String, RenderError> {
         let context = functions::context(event);
         let work = Work::new(effort);
-        let engine = functions::engine(self.dialect, &work);
+        let escaped = functions::engine(self.dialect, &work);
+        let literal = self.has_literals.then(|| functions::engine(Dialect::Plain, &work));
+        let engines = Engines { literal: literal.as_ref().unwrap_or(&escaped), escaped: &escaped };
         let mut out = String::new();
-        write(&self.root, &engine, &context, &mut out).map_err(|error| RenderError {
+        write(&self.root, engines, &context, &mut out).map_err(|error| RenderError {
             is_unfinished: effort == Effort::Prompt && work.is_spent(),
             ..error
         })?;
         Ok(out)
+    }
+}
+
+/// Both share the work of one payload.
+#[derive(Clone, Copy)]
+struct Engines<'e> {
+    escaped: &'e upon::Engine<'static>,
+    literal: &'e upon::Engine<'static>,
+}
+
+impl Node {
+    /// Marks the strings that stand where no markup is read; returns whether there are any. Items of a list stand where
+    /// the list does.
+    fn mark_literals(&mut self, dialect: Dialect, under: &str, key: &str) -> bool {
+        match self {
+            Self::Literal(_) => false,
+            Self::Text(leaf) | Self::Json(leaf) => {
+                leaf.is_literal = dialect != Dialect::Plain && dialect::is_literal(dialect, under, key);
+                leaf.is_literal
+            }
+            Self::List(items) => {
+                items.iter_mut().fold(false, |any, item| item.mark_literals(dialect, under, key) | any)
+            }
+            Self::Object(entries) => entries.iter_mut().fold(false, |any, (name, value)| {
+                value.mark_literals(dialect, key, name.trim_matches('"')) | any
+            }),
+        }
     }
 }
 
@@ -137,21 +172,21 @@ fn compile_text(text: &str, pointer: &str) -> Result<Node, Invalid> {
     let template = upon::Engine::new()
         .compile(scanned.source)
         .map_err(|error| invalid(pointer, format!("is not a template: {error}")))?;
-    let leaf = Leaf { pointer: pointer.to_owned(), template };
+    let leaf = Leaf { pointer: pointer.to_owned(), is_literal: false, template };
     Ok(if scanned.is_json { Node::Json(leaf) } else { Node::Text(leaf) })
 }
 
 fn write(
     node: &Node,
-    engine: &upon::Engine<'_>,
+    engines: Engines<'_>,
     context: &upon::Value,
     out: &mut String,
 ) -> Result<(), RenderError> {
     match node {
         Node::Literal(text) => out.push_str(text),
-        Node::Json(leaf) => out.push_str(&render(leaf, engine, context, out.len())?),
+        Node::Json(leaf) => out.push_str(&render(leaf, engines, context, out.len())?),
         Node::Text(leaf) => {
-            let text = render(leaf, engine, context, out.len())?;
+            let text = render(leaf, engines, context, out.len())?;
             out.push_str(&Value::String(text).to_string());
         }
         Node::List(items) => {
@@ -160,7 +195,7 @@ fn write(
                 if at > 0 {
                     out.push(',');
                 }
-                write(item, engine, context, out)?;
+                write(item, engines, context, out)?;
             }
             out.push(']');
         }
@@ -172,7 +207,7 @@ fn write(
                 }
                 out.push_str(key);
                 out.push(':');
-                write(value, engine, context, out)?;
+                write(value, engines, context, out)?;
             }
             out.push('}');
         }
@@ -191,10 +226,11 @@ fn too_large(pointer: &str) -> RenderError {
 
 fn render(
     leaf: &Leaf,
-    engine: &upon::Engine<'_>,
+    engines: Engines<'_>,
     context: &upon::Value,
     so_far: usize,
 ) -> Result<String, RenderError> {
+    let engine = if leaf.is_literal { engines.literal } else { engines.escaped };
     let mut writer = Capped { bytes: Vec::new(), room: limits::PAYLOAD_BYTES.saturating_sub(so_far) };
     let rendered = leaf.template.render_from(engine, context).to_writer(&mut writer);
     if rendered.is_ok() {

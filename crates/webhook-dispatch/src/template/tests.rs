@@ -312,3 +312,134 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn numbers_keep_their_digits() {
+    let mut texts: Vec<String> = (1..2000).map(|minutes| (f64::from(minutes) / 60.0).to_string()).collect();
+    texts.extend(
+        ["0.11666666666666667", "5e-324", "1.7976931348623157e308", "9007199254740993", "0.1", "-0.0"]
+            .map(str::to_owned),
+    );
+    for digits in texts {
+        let event = format!(r#"{{"records":[{{"n":{digits}}}]}}"#);
+        let event = webhook_model::json::parse(&event).unwrap();
+        let number = event["records"][0]["n"].to_string();
+        let template = json!({"value": "{{ record.n | json }}", "text": "{{ record.n }}"});
+        let template = Template::compile(&template, Dialect::Plain, None).unwrap();
+        let payload: Value = serde_json::from_str(&template.render(&event, Effort::Full).unwrap()).unwrap();
+        assert_eq!(payload["value"].to_string(), number);
+        assert_eq!(payload["text"].as_str().unwrap().parse::<f64>().unwrap(), digits.parse::<f64>().unwrap());
+        if digits.starts_with('0') && digits.len() < 22 {
+            assert_eq!((number, payload["text"].as_str().unwrap()), (digits.clone(), digits.as_str()));
+        }
+    }
+}
+
+#[test]
+fn where_a_receiver_reads_no_markup_nothing_is_escaped() {
+    let record = json!({"site": "https://x.example/my_page?a=1&b=(2)", "name": "R&D *team* <a>"});
+    let event = json!({"records": [record]});
+    let render = |dialect, template: &Value| {
+        let template = Template::compile(template, dialect, None).unwrap();
+        serde_json::from_str::<Value>(&template.render(&event, Effort::Full).unwrap()).unwrap()
+    };
+    let site = &event["records"][0]["site"];
+    let places = [
+        (Dialect::Discord, "/embeds/0/url"),
+        (Dialect::Discord, "/embeds/0/author/icon_url"),
+        (Dialect::Discord, "/embeds/0/thumbnail/url"),
+        (Dialect::Discord, "/avatar_url"),
+        (Dialect::Slack, "/blocks/0/elements/0/url"),
+        (Dialect::Slack, "/attachments/0/title_link"),
+        (Dialect::Slack, "/blocks/0/image_url"),
+        (Dialect::Teams, "/attachments/0/content/actions/0/url"),
+        (Dialect::Teams, "/sections/0/activityImage"),
+        (Dialect::GoogleChat, "/cards/0/buttons/0/onClick/openLink/url"),
+        (Dialect::GoogleChat, "/cards/0/imageUrl"),
+    ];
+    let at = |pointer: &str, value: &str| {
+        pointer.split('/').skip(1).collect::<Vec<_>>().into_iter().rev().fold(json!(value), |inside, step| {
+            match step.parse::<usize>() {
+                Ok(_) => json!([inside]),
+                Err(_) => json!({step: inside}),
+            }
+        })
+    };
+    for (dialect, pointer) in places {
+        for value in ["{{ record.site }}", "{{ record.site | json }}"] {
+            let rendered = render(dialect, &at(pointer, value));
+            assert_eq!(rendered.pointer(pointer), Some(site), "{dialect:?} {pointer}");
+        }
+    }
+    let name = &event["records"][0]["name"];
+    for (dialect, pointer) in [
+        (Dialect::Discord, "/embeds/0/author/name"),
+        (Dialect::Discord, "/embeds/0/footer/text"),
+        (Dialect::Discord, "/username"),
+        (Dialect::Slack, "/username"),
+    ] {
+        assert_eq!(
+            render(dialect, &at(pointer, "{{ record.name }}")).pointer(pointer),
+            Some(name),
+            "{pointer}"
+        );
+    }
+    for (dialect, pointer) in [
+        (Dialect::Discord, "/content"),
+        (Dialect::Discord, "/embeds/0/description"),
+        (Dialect::Slack, "/text"),
+        (Dialect::Slack, "/blocks/0/text/text"),
+        (Dialect::Teams, "/text"),
+        (Dialect::GoogleChat, "/text"),
+    ] {
+        assert_ne!(
+            render(dialect, &at(pointer, "{{ record.name }}")).pointer(pointer),
+            Some(name),
+            "{pointer}"
+        );
+    }
+}
+
+#[test]
+fn a_truncated_text_has_its_length_when_it_arrives() {
+    let texts = [
+        "_".repeat(2000),
+        "&".repeat(2000),
+        "ab_c&d".repeat(300),
+        "x".repeat(2000),
+        "@".repeat(30),
+        "]".repeat(40),
+    ];
+    for dialect in [Dialect::Plain, Dialect::Slack, Dialect::Discord, Dialect::Teams, Dialect::GoogleChat] {
+        for (text, most) in texts.iter().flat_map(|text| [0, 1, 2, 5, 31, 1024].map(|most| (text, most))) {
+            let event = json!({"records": [{"t": text}]});
+            let render = |filters: &str| {
+                let template = json!(format!("{{{{ record.t | truncate: {most}{filters} }}}}"));
+                let template = Template::compile(&template, dialect, None).unwrap();
+                serde_json::from_str::<String>(&template.render(&event, Effort::Full).unwrap()).unwrap()
+            };
+            let arrived = render("").chars().count();
+            assert!(arrived <= most, "{dialect:?}: {arrived} of {most}");
+            let longest = if dialect == Dialect::Plain { 0 } else { 6 };
+            assert!(
+                arrived + longest >= most.min(text.len()),
+                "{dialect:?}: {arrived} of {most} is too short"
+            );
+            assert_eq!(render(" | raw").chars().count(), most.min(text.len()), "{dialect:?}");
+        }
+    }
+}
+
+#[test]
+fn a_template_knows_whether_it_is_a_test() {
+    let template =
+        json!({"test": "{{ test | json }}", "text": "{% if test %}Test{% else %}Order{% endif %}"});
+    let template = Template::compile(&template, Dialect::Plain, None).unwrap();
+    for (event, expected) in [
+        (json!({"test": true}), json!({"test": true, "text": "Test"})),
+        (json!({}), json!({"test": false, "text": "Order"})),
+    ] {
+        let payload = template.render(&event, Effort::Full).unwrap();
+        assert_eq!(serde_json::from_str::<Value>(&payload).unwrap(), expected);
+    }
+}

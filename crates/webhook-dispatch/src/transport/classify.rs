@@ -16,11 +16,25 @@ pub(super) fn failed(error: &reqwest::Error, host: &str) -> Outcome {
     Outcome::Failed { failure, message }
 }
 
+/// Whether the connection ended while nothing of an answer had come.
+pub(super) fn was_not_answered(error: &reqwest::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
+    let closed = find::<hyper::Error>(error)
+        .is_some_and(|cause| cause.is_incomplete_message() || cause.is_closed() || cause.is_canceled());
+    let lost = find::<io::Error>(error).is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
+        )
+    });
+    !error.is_connect() && (closed || lost)
+}
+
 fn explain(error: &reqwest::Error, host: &str) -> (Failure, String) {
     if let Some(resolve) = find::<ResolveError>(error) {
         return match resolve {
             ResolveError::Blocked(blocked) => (Failure::BlockedAddress, format!("{host}: {blocked}")),
-            ResolveError::NoAnswer(_) => (Failure::Dns, format!("the name of {host} could not be resolved")),
+            ResolveError::NoAnswer => (Failure::Dns, format!("the name of {host} could not be resolved")),
         };
     }
     if let Some(tls) = find::<rustls::Error>(error) {

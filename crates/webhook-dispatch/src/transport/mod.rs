@@ -1,20 +1,26 @@
 //! The one way out: an HTTP POST through the address guard, with one deadline over everything.
 
 mod classify;
+mod own;
 mod redact;
 mod resolve;
+mod reuse;
+mod system_dns;
+mod trust;
 
 use std::{
+    collections::HashMap,
     error::Error as _,
     future::Future,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
-use reqwest::{Certificate, Client, Response, redirect, retry};
+use reqwest::{Client, Response, redirect, retry};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{Instant, timeout_at};
 use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limits};
 
@@ -25,6 +31,8 @@ use self::resolve::GuardedResolver;
 const IDLE_PER_HOST: usize = limits::UNSETTLED;
 /// Idle connections are closed after this time, which is shorter than most servers' own.
 const IDLE: Duration = Duration::from_secs(30);
+/// Endpoints whose own idle time is remembered.
+const ANNOUNCED: usize = 4096;
 /// What is kept of a `Retry-After` header.
 const RETRY_AFTER_BYTES: usize = 64;
 
@@ -84,11 +92,23 @@ pub enum SetupError {
     Client(String),
 }
 
-/// The network. One client for all endpoints, so that connections are used again.
+/// The network. Connections are used again by all endpoints that have the same time limit.
 #[derive(Debug)]
 pub struct HttpTransport {
-    client: Client,
+    /// By the time limit of an attempt and the time that a connection may be idle.
+    clients: Mutex<HashMap<(Duration, Duration), Clients>>,
+    /// Endpoints, as host and port, that said how long they keep idle connections.
+    announced: Mutex<HashMap<String, Duration>>,
+    tls: rustls::ClientConfig,
+    resolver: Arc<GuardedResolver>,
     policy: NetworkPolicy,
+}
+
+/// One client that keeps its connections, and one that makes a new one for each request.
+#[derive(Debug, Clone)]
+struct Clients {
+    pooled: Client,
+    fresh: Client,
 }
 
 impl HttpTransport {
@@ -97,25 +117,71 @@ impl HttpTransport {
     /// # Errors
     /// See [`SetupError`].
     pub fn new(policy: NetworkPolicy) -> Result<Self, SetupError> {
-        let mut builder = Client::builder()
+        let listed = policy.extra_ca_file.as_deref().map_or_else(|| Ok(Vec::new()), read_certificates)?;
+        let fault = |error: rustls::Error| match &policy.extra_ca_file {
+            Some(path) => SetupError::ExtraCa(path.clone(), error.to_string()),
+            None => SetupError::Client(error.to_string()),
+        };
+        let tls = trust::client_config(listed).map_err(fault)?;
+        let resolver = Arc::new(GuardedResolver::new(policy.addresses.clone()));
+        let transport =
+            Self { clients: Mutex::default(), announced: Mutex::default(), tls, resolver, policy };
+        transport.clients(Duration::from_secs(10), IDLE).map_err(|error| {
+            SetupError::Client(error.source().map_or_else(|| error.to_string(), ToString::to_string))
+        })?;
+        Ok(transport)
+    }
+
+    /// The clients for attempts of this length. Among a name's addresses the time to connect is shared out, so that a dead
+    /// one leaves some to the others; and it belongs to a client.
+    fn clients(&self, limit: Duration, idle: Duration) -> reqwest::Result<Clients> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = clients.get(&(limit, idle)) {
+            return Ok(found.clone());
+        }
+        let pooled = self.client(limit, idle, if idle.is_zero() { 0 } else { IDLE_PER_HOST })?;
+        let made = Clients { pooled, fresh: self.client(limit, IDLE, 0)? };
+        clients.insert((limit, idle), made.clone());
+        Ok(made)
+    }
+
+    fn client(&self, limit: Duration, idle: Duration, connections: usize) -> reqwest::Result<Client> {
+        Client::builder()
             .no_proxy()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .referer(false)
             .http1_only()
-            .https_only(!policy.allow_http)
+            .https_only(!self.policy.allow_http)
             .user_agent(concat!("mcp-webhookd/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(IDLE_PER_HOST)
-            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(connections)
+            .pool_idle_timeout(idle)
+            .connect_timeout(limit)
+            .connector_layer(reuse::Mark)
             .tcp_nodelay(true)
-            .dns_resolver(Arc::new(GuardedResolver::new(policy.addresses.clone())));
-        if let Some(path) = &policy.extra_ca_file {
-            builder = builder.tls_certs_merge(read_certificates(path)?);
+            // The final status line decides, whatever stands beside it.
+            .http1_ignore_invalid_headers_in_responses(true)
+            .http1_allow_spaces_after_header_name_in_responses(true)
+            .tls_backend_preconfigured(self.tls.clone())
+            .dns_resolver(self.resolver.clone())
+            .build()
+    }
+
+    /// How long a connection to this endpoint may be idle before it is used again.
+    fn idle(&self, url: &EndpointUrl) -> Duration {
+        let announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.get(&url.host_port()).copied().unwrap_or(IDLE)
+    }
+
+    /// Takes note of `Keep-Alive: timeout=N`, where that is shorter than what connections have anyway.
+    fn hear(&self, url: &EndpointUrl, response: &Response) {
+        let said = response.headers().get("keep-alive").and_then(|value| value.to_str().ok());
+        let Some(idle) = said.and_then(announced_idle).filter(|idle| *idle < IDLE) else { return };
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        if announced.len() >= ANNOUNCED {
+            announced.clear();
         }
-        let client = builder.build().map_err(|error| {
-            SetupError::Client(error.source().map_or_else(|| error.to_string(), ToString::to_string))
-        })?;
-        Ok(Self { client, policy })
+        announced.insert(url.host_port(), idle);
     }
 
     /// Judged again at each attempt: the policy may be stricter than when the subscription was saved.
@@ -129,7 +195,7 @@ impl HttpTransport {
             return failed(Failure::BlockedAddress, format!("port {} is the sidecar's own", url.port()));
         }
         // reqwest never asks a resolver about literal addresses.
-        match url.literal_address().map(|address| self.policy.addresses.check(address)) {
+        match url.literal_address().map(|address| self.resolver.check(address)) {
             Some(Err(blocked)) => failed(Failure::BlockedAddress, blocked.to_string()),
             _ => Ok(()),
         }
@@ -139,11 +205,15 @@ impl HttpTransport {
         if let Err(outcome) = self.guard(&request.url) {
             return outcome;
         }
-        let mut post = reqwest::Request::new(Method::POST, request.url.url().clone());
-        *post.headers_mut() = request.headers;
-        *post.body_mut() = Some(request.body.into());
-        match timeout_at(deadline, self.client.execute(post)).await {
-            Ok(Ok(response)) => read_answer(response, deadline, &request.secrets).await,
+        let Ok(clients) = self.clients(request.timeout, self.idle(&request.url)) else {
+            let message = "the HTTPS client could not be made".to_owned();
+            return Outcome::Failed { failure: Failure::Internal, message };
+        };
+        match timeout_at(deadline, execute(&clients, &request)).await {
+            Ok(Ok(response)) => {
+                self.hear(&request.url, &response);
+                read_answer(response, deadline, &request.secrets).await
+            }
             Ok(Err(error)) => classify::failed(&error, &request.url.host_port()),
             Err(_) => {
                 let (host, timeout) = (request.url.host_port(), request.timeout.as_secs());
@@ -163,10 +233,40 @@ impl Transport for HttpTransport {
     }
 }
 
-fn read_certificates(path: &Path) -> Result<Vec<Certificate>, SetupError> {
+/// A connection that was used before may be closed by the endpoint just then, before it has seen the request: that one is
+/// sent anew, once, on a connection of its own.
+async fn execute(clients: &Clients, request: &Request) -> reqwest::Result<Response> {
+    let post = || {
+        let mut post = reqwest::Request::new(Method::POST, request.url.url().clone());
+        post.headers_mut().clone_from(&request.headers);
+        *post.body_mut() = Some(request.body.clone().into());
+        post
+    };
+    match reuse::watched(clients.pooled.execute(post())).await {
+        (Err(error), false) if classify::was_not_answered(&error) => clients.fresh.execute(post()).await,
+        (result, _) => result,
+    }
+}
+
+/// What is left of the announced time when the way to the endpoint is allowed for; few different values, for each has
+/// clients of its own.
+fn announced_idle(keep_alive: &str) -> Option<Duration> {
+    let timeout = keep_alive.split(',').find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim()
+            .eq_ignore_ascii_case("timeout")
+            .then(|| value.trim().trim_matches('"').parse::<u64>().ok())?
+    })?;
+    let left = timeout.saturating_sub(1);
+    Some(Duration::from_secs(left.checked_ilog2().map_or(0, |power| 1 << power)))
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupError> {
     let fault = |message: String| SetupError::ExtraCa(path.to_path_buf(), message);
     let pem = std::fs::read(path).map_err(|error| fault(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| fault(error.to_string()))?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
+        .collect::<Result<_, _>>()
+        .map_err(|error| fault(error.to_string()))?;
     if certificates.is_empty() {
         Err(fault("it holds no PEM certificate".to_owned()))
     } else {
@@ -183,6 +283,13 @@ async fn read_answer(mut response: Response, deadline: Instant, secrets: &Secret
         .and_then(|value| value.to_str().ok())
         .filter(|text| text.len() <= RETRY_AFTER_BYTES)
         .map(str::to_owned);
+    let is_html = response
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|kind| kind.trim().to_ascii_lowercase())
+        .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
     let mut bytes = Vec::new();
     let mut truncated = false;
     loop {
@@ -204,8 +311,11 @@ async fn read_answer(mut response: Response, deadline: Instant, secrets: &Secret
     }
     let (body, cut) = clean(&bytes, truncated);
     let truncated = truncated || cut;
-    Outcome::Response { status, retry_after, body: secrets.redact(body, truncated), truncated }
+    Outcome::Response { status, retry_after, body: secrets.redact(body, truncated), truncated, is_html }
 }
+
+#[cfg(test)]
+mod sockets;
 
 /// Valid text without NUL, at most [`limits::RESPONSE_BYTES`]; and whether something was cut off for that.
 fn clean(bytes: &[u8], truncated: bool) -> (String, bool) {

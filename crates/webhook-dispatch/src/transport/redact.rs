@@ -23,9 +23,9 @@ impl fmt::Debug for Secrets {
 
 impl Secrets {
     /// Those of one endpoint.
-    pub fn of(secret: Option<&SigningSecret>, headers: &CustomHeaders) -> Self {
+    pub fn of<'s>(secrets: impl IntoIterator<Item = &'s SigningSecret>, headers: &CustomHeaders) -> Self {
         let mut plain = Vec::new();
-        if let Some(typed) = secret.map(SigningSecret::expose) {
+        for typed in secrets.into_iter().map(SigningSecret::expose) {
             plain.push(typed.to_owned());
             plain.extend(typed.strip_prefix("whsec_").map(str::to_owned));
         }

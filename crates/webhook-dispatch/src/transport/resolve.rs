@@ -1,20 +1,17 @@
-//! Names, resolved once per connection, with the guard inside: the connection goes only to addresses that passed.
+//! Names, resolved for each connection, with the guard inside: the connection goes only to addresses that passed.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
 };
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use tokio::sync::Semaphore;
 use webhook_model::{
     address::{AddressPolicy, Blocked},
     endpoint_url::is_localhost,
 };
 
-/// Look-ups at once. Each may hold a thread for as long as the system's resolver hangs, so they are few; a name that
-/// waits here waits within its own attempt's deadline.
-const LOOK_UPS: usize = 32;
+use super::{own::Own, system_dns::SystemDns};
 
 /// A name did not resolve to an address to send to.
 #[derive(Debug, thiserror::Error)]
@@ -24,32 +21,52 @@ pub(crate) enum ResolveError {
     Blocked(#[from] Blocked),
     /// It did not resolve.
     #[error("the name could not be resolved")]
-    NoAnswer(#[source] Option<std::io::Error>),
+    NoAnswer,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct GuardedResolver {
     policy: AddressPolicy,
-    room: Arc<Semaphore>,
+    own: Arc<Own>,
+    dns: Arc<SystemDns>,
 }
 
 impl GuardedResolver {
     pub fn new(policy: AddressPolicy) -> Self {
-        Self { policy, room: Arc::new(Semaphore::new(LOOK_UPS)) }
+        Self { policy, own: Arc::default(), dns: Arc::default() }
+    }
+
+    /// Names from these files instead of the system's.
+    #[cfg(test)]
+    pub fn with_dns(self, dns: SystemDns) -> Self {
+        Self { dns: Arc::new(dns), ..self }
+    }
+
+    /// Whether a request may go to this address.
+    pub fn check(&self, address: IpAddr) -> Result<(), Blocked> {
+        self.own.check(&self.policy, address)
     }
 
     /// Every answer must pass: an attacker who mixes a private address among public ones gains nothing.
     async fn resolve(self, name: String) -> Result<Vec<SocketAddr>, ResolveError> {
         if is_localhost(&name) {
-            self.policy.check(IpAddr::from([127, 0, 0, 1]))?;
+            return self.loopback();
         }
-        let Ok(_room) = self.room.acquire().await else { return Err(ResolveError::NoAnswer(None)) };
+        let addresses = self.dns.addresses(&name).await.ok_or(ResolveError::NoAnswer)?;
+        addresses.iter().try_for_each(|address| self.check(*address))?;
         // Port 0: reqwest then takes the URL's own.
-        let answers =
-            tokio::net::lookup_host((name, 0)).await.map_err(|error| ResolveError::NoAnswer(Some(error)))?;
-        let addresses: Vec<SocketAddr> = answers.collect();
-        addresses.iter().try_for_each(|address| self.policy.check(address.ip()))?;
-        if addresses.is_empty() { Err(ResolveError::NoAnswer(None)) } else { Ok(addresses) }
+        Ok(addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect())
+    }
+
+    /// Whatever a resolver would say: the loopback addresses that the operator opened.
+    fn loopback(&self) -> Result<Vec<SocketAddr>, ResolveError> {
+        let both = [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)];
+        let open = both.into_iter().filter(|address| self.policy.check(*address).is_ok());
+        let addresses: Vec<SocketAddr> = open.map(|address| SocketAddr::new(address, 0)).collect();
+        if addresses.is_empty() {
+            self.policy.check(both[0])?;
+        }
+        Ok(addresses)
     }
 }
 

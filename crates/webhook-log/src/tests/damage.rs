@@ -96,8 +96,10 @@ fn everything(disk: Disk, what: &str) {
     }
     assert_eq!(log.read(|s| s.pending()).unwrap(), 0, "{what}");
     let _ = log.redeliver(EventId::from_u128(1), NOW).wait().unwrap();
-    log.redeliver_failed(owner, Millis(0), 0, 100, NOW).wait().unwrap();
-    log.purge(Millis(u64::MAX), 100).wait().unwrap();
+    let _ = log.retry_now(EventId::from_u128(1), NOW).wait().unwrap();
+    let again = crate::Again { now: NOW, is_dry_run: false };
+    log.redeliver_failed(owner, Millis(0), 0, 100, again).wait().unwrap();
+    log.purge(crate::Keep { since: Millis(u64::MAX), unpulled_since: Millis(0) }, 100).wait().unwrap();
     assert_eq!(*log.health().borrow(), Health::Ready, "{what}");
     log.close();
 }

@@ -6,12 +6,12 @@ use redb::ReadableDatabase;
 
 use super::*;
 use crate::{
-    journal::{Change, Journal, Redo, changes},
+    journal::{Change, Found, Journal, Redo, changes},
     tables::META,
 };
 
 /// The disk as it is now, without a word to whoever works on it.
-fn crashed(disk: &Disk) -> Disk {
+pub(super) fn crashed(disk: &Disk) -> Disk {
     let copy = |bytes: &Mutex<Vec<u8>>| Arc::new(Mutex::new(bytes.lock().unwrap().clone()));
     Disk { bytes: copy(&disk.bytes), journal: copy(&disk.journal), ..Disk::default() }
 }
@@ -107,7 +107,7 @@ fn a_full_journal_begins_anew_and_what_is_too_large_for_it_goes_to_the_store() {
     }
     assert!(epochs.len() >= 3, "it was full {} times", epochs.len() - 1);
     let large = Submission { body: vec![b'x'; 2 << 20].into(), ..submission(1_000_000, 1) };
-    let accepted = log.accept(vec![large], NOW, Millis(0)).wait().unwrap();
+    let accepted = accept(&log, vec![large]);
     assert_eq!(accepted, [Acceptance::Accepted]);
     let all = size(&log);
     assert_eq!(size(&open(&crashed(&disk))), all);
@@ -127,44 +127,97 @@ fn a_replay_over_a_store_that_has_it_all_changes_nothing() {
     assert_eq!((super::changes(&again, "").unwrap().0, size(&again)), (before, (5, 2)));
 }
 
+const EPOCH: [u8; 16] = [1; 16];
+
+fn new_journal() -> (Disk, Journal) {
+    let mut disk = Disk::default();
+    let mut journal = Journal::make(disk.make_journal().unwrap(), 64 << 10).unwrap();
+    begin(&mut journal, EPOCH);
+    (disk, journal)
+}
+
+fn begin(journal: &mut Journal, epoch: [u8; 16]) {
+    journal.announce(&epoch).unwrap();
+    journal.restart(epoch);
+}
+
+fn append(journal: &mut Journal, key: &[u8]) {
+    let mut redo = journal.redo();
+    redo.note(&Change { table: 3, key, value: Some(b"v") });
+    assert!(journal.append(redo).unwrap());
+}
+
+/// What a start finds: the keys, and whether something follows behind them.
+fn find(disk: &Disk, epoch: u8) -> Result<(Vec<Vec<u8>>, bool), &'static str> {
+    let mut journal = match Journal::find(crashed(disk).make_journal().unwrap(), [epoch; 16], None).unwrap() {
+        Found::Whole(journal) => journal,
+        Found::Cut(_) => return Err("cut"),
+        Found::Foreign(why) => return Err(why),
+    };
+    let mut keys = Vec::new();
+    while let Some(record) = journal.next().unwrap() {
+        keys.extend(changes(&record).map(|change| change.key.to_vec()));
+    }
+    Ok((keys, journal.is_torn_apart().unwrap()))
+}
+
 #[test]
 fn records_of_another_epoch_and_of_another_place_do_not_follow() {
-    let (mut journal, is_new) = Journal::open(Disk::default().journal().unwrap(), 64 << 10).unwrap();
-    assert!(is_new);
-    let append = |journal: &mut Journal, key: &[u8]| {
-        let mut redo = journal.redo();
-        redo.note(&Change { table: 3, key, value: Some(b"v") });
-        assert!(journal.append(redo).unwrap());
-    };
-    journal.restart([1; 16]);
+    let (disk, mut journal) = new_journal();
     for key in [b"a", b"b", b"c"] {
         append(&mut journal, key);
     }
-    journal.restart([2; 16]);
+    begin(&mut journal, [2; 16]);
     append(&mut journal, b"d");
-    let keys = |journal: &mut Journal, epoch| {
-        journal.restart([0; 16]);
-        let mut keys = Vec::new();
-        while let Some(record) = journal.next(&[epoch; 16]).unwrap() {
-            keys.extend(changes(&record).map(|change| change.key.to_vec()));
-        }
-        (keys, journal.is_torn_apart(&[epoch; 16]).unwrap())
-    };
-    assert_eq!(keys(&mut journal, 2), (vec![b"d".to_vec()], false));
-    assert_eq!(keys(&mut journal, 1), (vec![], true), "its first record is gone, the others are there");
-    assert_eq!(keys(&mut journal, 3), (vec![], false));
+    assert_eq!(find(&disk, 2), Ok((vec![b"d".to_vec()], false)));
+    assert_eq!(find(&disk, 1), Ok((vec![], true)), "its first record is gone, the others are there");
+    assert!(find(&disk, 3).unwrap_err().contains("another state"));
     assert!(!journal.append(Redo::off()).unwrap());
 }
 
 #[test]
+fn the_titles_of_two_syncs_stand_beside_each_other_until_the_store_has_the_newer() {
+    let (disk, mut journal) = new_journal();
+    append(&mut journal, b"a");
+    for epoch in 2..5 {
+        journal.announce(&[epoch; 16]).unwrap();
+        assert_eq!(find(&disk, epoch - 1), Ok((vec![b"a".to_vec()], false)), "announced, and not come to");
+        journal.restart([epoch; 16]);
+        append(&mut journal, b"a");
+    }
+    assert!(find(&disk, 1).unwrap_err().contains("another state"));
+}
+
+#[test]
+fn a_journal_of_any_other_length_is_known() {
+    let (disk, mut journal) = new_journal();
+    append(&mut journal, b"a");
+    append(&mut journal, b"b");
+    let whole = disk.journal.lock().unwrap().clone();
+    let of = |bytes: &[u8]| Disk { journal: Arc::new(Mutex::new(bytes.to_vec())), ..Disk::default() };
+    for length in (0..whole.len()).step_by(97).chain([whole.len() - 1]) {
+        assert!(find(&of(&whole[..length]), 1).is_err(), "{length}");
+    }
+    let longer = [whole.as_slice(), &[0; 8192]].concat();
+    let all = Ok((vec![b"a".to_vec(), b"b".to_vec()], false));
+    assert_eq!(
+        (find(&of(&whole), 1), find(&of(&longer), 1)),
+        (all.clone(), all),
+        "a later version made it longer"
+    );
+    assert!(find(&of(&vec![0; whole.len()]), 1).is_err(), "only zeros");
+}
+
+#[test]
 fn a_removal_and_an_empty_value_are_not_the_same() {
-    let (mut journal, _) = Journal::open(Disk::default().journal().unwrap(), 64 << 10).unwrap();
+    let (disk, mut journal) = new_journal();
     let mut redo = journal.redo();
     redo.note(&Change { table: 9, key: b"k", value: None });
     redo.note(&Change { table: 7, key: b"", value: Some(b"") });
     journal.append(redo).unwrap();
-    journal.restart([0; 16]);
-    let record = journal.next(&[0; 16]).unwrap().unwrap();
+    let found = Journal::find(disk.clone().make_journal().unwrap(), EPOCH, None).unwrap();
+    let Found::Whole(mut journal) = found else { panic!("it is whole") };
+    let record = journal.next().unwrap().unwrap();
     let found: Vec<_> =
         changes(&record).map(|c| (c.table, c.key.to_vec(), c.value.map(<[u8]>::to_vec))).collect();
     assert_eq!(found, [(9, b"k".to_vec(), None), (7, vec![], Some(vec![]))]);

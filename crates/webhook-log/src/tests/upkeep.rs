@@ -1,7 +1,20 @@
 //! Retention by size, compaction, backup and restore, and intake without space.
 
 use super::*;
-use crate::{CopyError, restore};
+use crate::{CopyError, restore as put_back};
+
+fn restore(
+    file: &std::path::Path,
+    store: &std::path::Path,
+    key: &SealingKey,
+) -> Result<Option<std::path::PathBuf>, CopyError> {
+    put_back(file, store, key, false)
+}
+
+/// Everything that is over goes, whoever has it.
+fn purge(log: &Log, at_most: usize) -> usize {
+    log.purge(older_than(NOW.plus(Duration::from_millis(1))), at_most).wait().unwrap()
+}
 
 fn filled(folder: &tempfile::TempDir, events: u128) -> Log {
     let log = Log::open(medium::File::new(folder.path().join("log.redb")), SealingKey::new(&KEY)).unwrap();
@@ -16,21 +29,22 @@ fn filled(folder: &tempfile::TempDir, events: u128) -> Log {
 #[test]
 fn retention_by_size_never_takes_an_outcome_that_odoo_has_not_pulled() {
     let (disk, log) = with(&[1]);
+    attach(&log, past::odoo(), false).unwrap();
     let before = log.stored_bytes();
     accept(&log, (1..=6).map(|id| submission(id, 1)).collect());
     (0..5).for_each(|_| drop(settle(&log, 1, 200, 1)));
     let full = log.stored_bytes();
     assert!(full > before);
-    assert_eq!(log.purge_pulled(100).wait(), Ok(0), "nothing was pulled");
+    assert_eq!(log.purge_surplus(Millis(0), 100).wait(), Ok(0), "nothing was pulled");
     let (rows, cursor) = changes(&log, "").unwrap();
     let third = format!("{}:{}", cursor.split_once(':').unwrap().0, 3);
     assert_eq!(rows.len(), 5);
     log.pulled_up_to(&third);
-    assert_eq!(log.purge_pulled(100).wait(), Ok(3));
+    assert_eq!(log.purge_surplus(Millis(0), 100).wait(), Ok(3));
     log.pulled_up_to("");
-    assert_eq!(log.purge_pulled(100).wait(), Ok(0), "it does not go back");
+    assert_eq!(log.purge_surplus(Millis(0), 100).wait(), Ok(0), "it does not go back");
     log.pulled_up_to(&cursor);
-    assert_eq!(log.purge_pulled(1).wait(), Ok(1), "in small steps");
+    assert_eq!(log.purge_surplus(Millis(0), 1).wait(), Ok(1), "in small steps");
     let left = log.stored_bytes();
     assert!(left < full);
     assert_eq!(log.read(|s| s.pending()).unwrap(), 1, "what is pending is never purged");
@@ -72,6 +86,29 @@ fn a_backup_made_while_it_works_is_a_sound_log_with_another_identity_when_restor
 }
 
 #[test]
+fn a_backup_that_fails_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = filled(&folder, 5);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("backup.redb");
+    for steps in 0..12 {
+        let mut done = 0;
+        let failed = log.read(|s| {
+            Ok(s.backup(&file, |_| {
+                assert!(done < steps, "the copying fails");
+                done += 1;
+            }))
+        });
+        if let Ok(Ok(_)) = failed {
+            assert!(steps >= 10);
+            return;
+        }
+        assert_eq!(std::fs::read_dir(&elsewhere).unwrap().count(), 0, "after {steps} steps");
+    }
+    panic!("every step failed");
+}
+
+#[test]
 fn what_is_no_sound_backup_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let log = filled(&folder, 3);
@@ -101,8 +138,7 @@ fn compaction_gives_free_pages_back_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let log = filled(&folder, 200);
     let length = || std::fs::metadata(folder.path().join("log.redb")).unwrap().len();
-    let later = NOW.plus(Duration::from_millis(1));
-    while log.purge(later, 50).wait().unwrap() > 0 {}
+    while purge(&log, 50) > 0 {}
     let before = length();
     assert_eq!(log.compact().wait(), Ok(true));
     assert!(length() < before, "{} < {before}", length());
@@ -114,12 +150,11 @@ fn compaction_gives_free_pages_back_and_loses_nothing() {
 fn the_file_levels_out_because_freed_pages_are_used_again() {
     let folder = tempfile::tempdir().unwrap();
     let log = filled(&folder, 1);
-    let later = NOW.plus(Duration::from_millis(1));
     let mut lengths = Vec::new();
     for round in 0..20_u128 {
         accept(&log, (0..20).map(|n| submission(1000 + round * 20 + n, 1)).collect());
         (0..20).for_each(|_| drop(settle(&log, 1, 200, 1)));
-        while log.purge(later, 50).wait().unwrap() > 0 {}
+        while purge(&log, 50) > 0 {}
         lengths.push(std::fs::metadata(folder.path().join("log.redb")).unwrap().len());
     }
     assert_eq!(lengths[9], lengths[19], "{lengths:?}");
@@ -136,7 +171,7 @@ fn without_space_nothing_is_taken_in_and_everything_else_goes_on() {
     let again = log.redeliver(EventId::from_u128(1), NOW).wait().unwrap();
     assert!(matches!(again, Redelivery::Started(_)));
     settle(&log, 1, 200, 1);
-    assert_eq!(log.purge(NOW.plus(Duration::from_millis(1)), 10).wait(), Ok(1));
+    assert_eq!(purge(&log, 10), 1);
     log.set_full(None);
     assert_eq!(accept(&log, vec![submission(2, 1)]), [Acceptance::Accepted]);
 }

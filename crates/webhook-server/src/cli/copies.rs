@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use serde_json::{Value, json};
-use webhook_log::{Log, medium};
+use webhook_log::{Log, Look, SealingKey, medium};
 
 use super::{Trouble, client::Client, output};
 use crate::{
@@ -26,6 +26,9 @@ pub struct RestoreOptions {
     /// A file that `backup` made
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Go on although the key is lost that secrets in the backup were sealed with
+    #[arg(long)]
+    forget_secrets: bool,
 }
 
 /// Copies the log into a new file, also while the sidecar runs.
@@ -38,12 +41,11 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
         bail!("there is no folder {}; make it, or name a file elsewhere", folder.display());
     }
     let data = store(config)?;
-    let rows = match open(config, &data) {
+    let rows = match look(&data) {
         Ok(log) => {
             let bar = output::spinner("rows copied");
             let copied = log.read(|snapshot| Ok(snapshot.backup(&file, |rows| bar.set_position(rows))))?;
             bar.finish_and_clear();
-            log.close();
             Some(copied.map_err(|error| anyhow!(advice::of_backup(&file, &error)))?)
         }
         Err(error) if is_locked(&error) => {
@@ -68,10 +70,9 @@ pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
         "name a file that `mcp-webhookd backup` made and that the sidecar's user may read",
     )?;
     let data = DataDir::choose(config.data_dir.clone())?;
-    // Makes what is missing, and refuses files that others can read.
-    let key = data.open(config.token_file.as_deref())?.key;
+    let key = key_for_restore(&data, options)?;
     let waiting = output::waiting("verifying and restoring");
-    let restored = webhook_log::restore(&options.file, &data.store(), &key);
+    let restored = webhook_log::restore(&options.file, &data.store(), &key, options.forget_secrets);
     waiting.finish_and_clear();
     match restored {
         Ok(replaced) => {
@@ -90,6 +91,25 @@ pub fn restore(config: &Config, options: &RestoreOptions) -> Result<()> {
         }
         Err(error) => Err(Trouble::Unsound(advice::of_restore(&error)).into()),
     }
+}
+
+/// The key in the data directory, which must be the one of the backup.
+fn key_for_restore(data: &DataDir, options: &RestoreOptions) -> Result<SealingKey> {
+    if data.path().exists() {
+        data.check_entries()?;
+        match data.present_key()? {
+            Some(key) => return Ok(key),
+            None if options.forget_secrets => return data.new_key(),
+            None => {}
+        }
+    } else if options.forget_secrets {
+        return data.key_for_start();
+    }
+    bail!(
+        "{} is missing, and a backup is sealed with it; put the key there from where you keep it (mode 600, the folder 700); \
+         if it is lost, --forget-secrets restores the rest, and Odoo sends the secrets again",
+        data.key().display()
+    )
 }
 
 /// Gives free pages back to the file system.
@@ -131,6 +151,14 @@ fn store(config: &Config) -> Result<DataDir> {
         bail!("there is no delivery log in {}; give --data-dir DIR", data.path().display());
     }
     Ok(data)
+}
+
+/// The log of a sidecar that is stopped, which stays as it is.
+fn look(data: &DataDir) -> Result<Look> {
+    data.check_entries()?;
+    let key = data.present_key()?.ok_or_else(|| data.key_is_missing())?;
+    Look::at(&data.store(), &key)?
+        .ok_or_else(|| anyhow!("there is no delivery log in {}", data.path().display()))
 }
 
 fn open(config: &Config, data: &DataDir) -> Result<Log> {

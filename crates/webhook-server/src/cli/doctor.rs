@@ -10,10 +10,12 @@ use webhook_dispatch::{
     Clock, SystemClock, sign,
     transport::{HttpTransport, Request, Secrets, Transport},
 };
+use webhook_log::{Look, medium::OpenError};
 use webhook_model::{EndpointUrl, EventId, Failure, Outcome};
 
 use super::{Trouble, client::Client, output};
 use crate::{
+    advice,
     config::Config,
     files::{self, DataDir},
     knock, live,
@@ -67,6 +69,7 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     let mut report = Report(0);
     report.put("config", Fine("no faults".to_owned()))?;
     report.put("files", files_of(&data))?;
+    report.put("log", log(&data))?;
     report.put("token", token(&data, config))?;
     report.put("disk", disk(data.path()))?;
     let status = match Client::new(config) {
@@ -116,6 +119,23 @@ fn files_of(data: &DataDir) -> Finding {
         .map(|error| error.to_string())
         .collect();
     if open.is_empty() { Fine(format!("{folder} is private")) } else { Fail(open.join("; ")) }
+}
+
+/// Whether the delivery log would open; it is only looked at.
+fn log(data: &DataDir) -> Finding {
+    if !data.has_store() {
+        return Warn("there is none yet; the first start makes it".to_owned());
+    }
+    let key = match data.present_key() {
+        Ok(Some(key)) => key,
+        Ok(None) => return Fail(data.key_is_missing().to_string()),
+        Err(error) => return Fail(format!("{error:#}")),
+    };
+    match Look::at(&data.store(), &key) {
+        Ok(_) => Fine("it opens; `mcp-webhookd verify` looks at every row".to_owned()),
+        Err(OpenError::Locked) => Fine("the sidecar has it open".to_owned()),
+        Err(error) => Fail(advice::of_open(&error)),
+    }
 }
 
 fn token(data: &DataDir, config: &Config) -> Finding {
@@ -176,7 +196,7 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
     let mut headers = http::HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     let id = EventId::from_u128(uuid::Uuid::now_v7().as_u128());
-    sign::sign(&mut headers, None, id, SystemClock.now(), &body);
+    sign::sign(&mut headers, &[], id, SystemClock.now(), &body);
     let exchange = transport
         .send(Request { url: Arc::new(url), headers, body, secrets: Secrets::default(), timeout: PATIENCE })
         .await;

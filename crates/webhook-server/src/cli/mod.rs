@@ -11,6 +11,7 @@ mod doctor;
 mod listen;
 mod output;
 mod pages;
+mod recover;
 mod serve;
 mod status;
 mod subscriptions;
@@ -125,6 +126,8 @@ enum Command {
     Backup(copies::BackupOptions),
     /// Put a backup in the place of the delivery log of a sidecar that is stopped
     Restore(copies::RestoreOptions),
+    /// Go on with a delivery log that a start refuses; says first what would be lost, and asks
+    Recover(recover::Options),
     /// Give the delivery log's free pages back to the file system
     Compact,
     /// A receiver for development: prints what arrives and verifies its signature
@@ -158,7 +161,7 @@ pub fn run(cli: Cli) -> ExitCode {
         // The reader of a pipe has seen enough.
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("mcp-webhookd: {error:#}");
+            eprintln!("mcp-webhookd: {}", output::clean(&format!("{error:#}")));
             ExitCode::from(error.downcast_ref::<Trouble>().map_or(exit::FAILED, Trouble::code))
         }
     }
@@ -174,6 +177,7 @@ fn run_configured(command: &Command, global: &Global, config: Config) -> Result<
         Command::Verify => verify::run(&config),
         Command::Backup(options) => copies::backup(&config, options),
         Command::Restore(options) => copies::restore(&config, options),
+        Command::Recover(options) => recover::run(&config, options),
         Command::Compact => copies::compact(&config),
         Command::Doctor(options) => block_on(doctor::run(&config, options)),
         Command::Status(options) => block_on(status::run(&config, options)),

@@ -22,12 +22,37 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 /// A value as indented JSON.
 pub fn json(value: &Value) -> Result<()> {
-    Ok(writeln!(stdout(), "{value:#}")?)
+    Ok(writeln!(stdout(), "{}", escaped(&format!("{value:#}")))?)
 }
 
 /// A value as one line of JSON.
 pub fn json_line(value: &Value) -> Result<()> {
-    Ok(writeln!(stdout(), "{value}")?)
+    Ok(writeln!(stdout(), "{}", escaped(&value.to_string()))?)
+}
+
+/// A JSON text that means the same and steers no terminal: JSON itself asks only that some controls be escaped.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if steers(c) && c != '\n' {
+            let mut units = [0; 2];
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// Whether a character does something to its reader's screen, or to the order and the look of what stands beside it,
+/// instead of being seen: controls (C0 and C1), line and paragraph separators, and Unicode's invisible format characters.
+/// The two joiners stay: words and pictures are made with them.
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e007f}')
 }
 
 /// Good is green, bad is red, waiting is yellow.
@@ -82,7 +107,7 @@ pub fn waiting(doing: &'static str) -> ProgressBar {
 
 /// Text from elsewhere: what could steer a terminal is shown, not obeyed.
 pub fn clean(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && c != '\n' { '\u{fffd}' } else { c };
+    let shown = |c: char| if steers(c) && c != '\n' { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
 }
 
@@ -134,5 +159,21 @@ mod tests {
     fn what_an_endpoint_answers_cannot_steer_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
         assert_eq!(cell(&Value::String("a\nb".to_owned())), "a b");
+        for c in (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| steers(*c)) {
+            let text = format!("a{c}b");
+            let shown = [
+                clean(&text),
+                cell(&Value::from(text.clone())),
+                escaped(&Value::from(text.clone()).to_string()),
+            ];
+            assert!(c == '\n' || shown.iter().all(|shown| !shown.contains(c)), "{c:?}: {shown:?}");
+            assert_eq!(serde_json::from_str::<Value>(&shown[2]).unwrap(), Value::from(text), "the same JSON");
+        }
+        for c in ['\u{9b}', '\u{202e}', '\u{2066}', '\u{200b}', '\u{feff}', '\u{e0041}', '\u{7f}'] {
+            assert!(steers(c), "{c:?}");
+        }
+        for text in ["Zürich", "Склад", "می‌خواهم", "👩‍👧", "日本"] {
+            assert_eq!((clean(text), escaped(text)), (text.to_owned(), text.to_owned()));
+        }
     }
 }

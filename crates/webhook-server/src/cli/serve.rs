@@ -46,7 +46,7 @@ pub fn run(global: Global, config: Config) -> Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
     let source = Box::new(CommandLine { global, level });
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         // A write beyond a limit on the size of files then fails like any other, instead of killing the process.
         let _ = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
         let sidecar = Sidecar::open_with(config, data, source).await?;
@@ -55,7 +55,10 @@ pub fn run(global: Global, config: Config) -> Result<()> {
         let signals = (signal(signals.0)?, signal(signals.1)?, signal(signals.2)?);
         tokio::spawn(hear(signals, sidecar.live().clone(), stop.clone()));
         sidecar.run(stop).await
-    })
+    });
+    // What still runs is broken off: a stop has its time.
+    runtime.shutdown_background();
+    served
 }
 
 async fn hear(signals: (Signal, Signal, Signal), live: std::sync::Arc<Live>, stop: CancellationToken) {

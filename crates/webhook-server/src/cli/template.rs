@@ -36,6 +36,8 @@ pub enum Receiver {
     Slack,
     Discord,
     Teams,
+    #[value(name = "google_chat")]
+    GoogleChat,
 }
 
 /// Prints the payload.
@@ -47,6 +49,7 @@ pub fn run(command: &Command) -> Result<()> {
         Receiver::Slack => Dialect::Slack,
         Receiver::Discord => Dialect::Discord,
         Receiver::Teams => Dialect::Teams,
+        Receiver::GoogleChat => Dialect::GoogleChat,
     };
     let refused = |error: crate::rpc::error::RpcError| {
         let place = error.data.pointer.as_deref().filter(|pointer| !pointer.is_empty());

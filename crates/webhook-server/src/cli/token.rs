@@ -47,7 +47,7 @@ pub async fn run(config: &Config, command: &Command) -> Result<()> {
     match step {
         Rotation::Begin => writeln!(
             out,
-            "the new token is the first line of {file}; the old one stays valid.\nEnter the new one in Odoo under MCP \
+            "the new token is the first line of {file}; those before stay valid.\nEnter the new one in Odoo under MCP \
              Server > Settings, then run: mcp-webhookd token rotate --finish"
         )?,
         Rotation::Finish => writeln!(out, "only the first line of {file} is valid now")?,

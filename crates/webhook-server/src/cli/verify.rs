@@ -1,8 +1,9 @@
-//! `verify`: the whole check of the delivery log, with a progress bar; of a running sidecar through the sidecar.
+//! `verify`: the whole check of the delivery log, with a progress bar; of a running sidecar through the sidecar. The log
+//! stays as it is, byte for byte.
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use webhook_log::{Log, medium};
+use webhook_log::{Look, medium};
 
 use super::{Trouble, client::Client, output};
 use crate::{advice, config::Config, files::DataDir};
@@ -10,22 +11,27 @@ use crate::{advice, config::Config, files::DataDir};
 /// Verifies it.
 pub fn run(config: &Config) -> Result<()> {
     let data = DataDir::choose(config.data_dir.clone())?;
-    if !data.store().exists() {
+    if !data.has_store() {
         bail!("there is no delivery log in {}; give --data-dir DIR", data.path().display());
     }
-    let opened = data.open(config.token_file.as_deref())?;
-    match Log::open(medium::File::new(data.store()), opened.key) {
-        Ok(log) => {
+    data.check_entries()?;
+    let key = match data.present_key() {
+        Ok(Some(key)) => key,
+        Ok(None) => return Err(Trouble::Unsound(data.key_is_missing().to_string()).into()),
+        Err(error) => return Err(Trouble::Unsound(format!("{error:#}")).into()),
+    };
+    match Look::at(&data.store(), &key) {
+        Ok(Some(log)) => {
             let (faults, events, attempts) = look(&log)?;
-            log.close();
             judge(&faults, events, attempts)
         }
+        Ok(None) => bail!("there is no delivery log in {}; give --data-dir DIR", data.path().display()),
         Err(medium::OpenError::Locked) => super::block_on(ask(config)),
         Err(error) => Err(Trouble::Unsound(advice::of_open(&error)).into()),
     }
 }
 
-fn look(log: &Log) -> Result<(Vec<String>, u64, u64)> {
+fn look(log: &Look) -> Result<(Vec<String>, u64, u64)> {
     Ok(log.read(|snapshot| {
         let (events, attempts) = snapshot.size()?;
         let bar = output::progress(events, "events");

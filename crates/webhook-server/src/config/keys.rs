@@ -100,6 +100,13 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
         |c, v| put(&mut c.retention_bytes, Some(v.number(1, 10_000_000)? * 1_000_000)),
     ),
     (
+        "retention",
+        "unpulled_days",
+        "90",
+        "How long outcomes are kept that Odoo has not pulled, whatever days and size_mb say.\n/healthz says when that begins to matter. Without an attached Odoo nobody pulls, and days and size_mb decide alone.",
+        |c, v| put(&mut c.unpulled, days(v.number(1, 3650)?)),
+    ),
+    (
         "log",
         "format",
         "\"text\"",

@@ -42,6 +42,8 @@ pub struct Config {
     pub retention: Duration,
     /// `[retention] size_mb`: when deliveries take more, the oldest that are over and known to Odoo go; none: no limit (only in tests).
     pub retention_bytes: Option<u64>,
+    /// `[retention] unpulled_days`: how long outcomes are kept that Odoo has not pulled, whatever the other two say.
+    pub unpulled: Duration,
     /// `[log] format`.
     pub log_format: LogFormat,
     /// `[log] level`: a filter as `RUST_LOG` has it; that variable goes before it.
@@ -74,6 +76,7 @@ impl Default for Config {
             max_in_flight: 256,
             retention: days(30),
             retention_bytes: Some(10_000_000_000),
+            unpulled: days(90),
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }

@@ -40,7 +40,7 @@ pub async fn status(service: &Service, params: Params<'_>) -> Answer {
         "wake_url": attachment.as_ref().and_then(|a| a.wake_url.clone()),
         "last_pull_at": (pulled > 0).then(|| Millis(pulled).to_string()),
         "pull_lag": service.pull_lag(),
-        "cursor": format!("{}:{}", service.log.log_id(), *service.log.feed().borrow()),
+        "cursor": service.log.cursor(),
         "subscriptions": set.len(),
         "backlog": backlog,
         "events": submitted,

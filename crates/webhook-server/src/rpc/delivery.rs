@@ -1,9 +1,11 @@
 //! `delivery.*`: what became of events, and another try.
 
 use serde_json::{Value, json, value::RawValue};
-use webhook_log::{CursorFault, ListQuery, Redelivery, TestEvent};
+use webhook_dispatch::Cancelled;
+use webhook_log::{Again, ListQuery, Redelivered, Redelivery, TestEvent};
 use webhook_model::{
-    Attempt, AttemptStatus, EventFilter, EventId, EventKind, Invalid, Millis, SubscriptionId, limits,
+    Attempt, AttemptStatus, EventFilter, EventId, EventKind, Invalid, InvalidKind, Millis, SubscriptionId,
+    limits,
 };
 
 use super::{
@@ -15,6 +17,9 @@ use super::{
 
 /// Rows of failed attempts that one commit of `redeliver_many` looks at, so that deliveries go on meanwhile.
 const REDELIVER_STEP: usize = 500;
+
+/// How long the reason of a cancellation may be.
+const REASON_BYTES: usize = 1000;
 
 /// Serialised attempts, up to the size of an answer.
 #[derive(Default)]
@@ -52,12 +57,20 @@ fn subscription_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
 pub async fn get(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let id = event_id(&mut fields)?;
+    let after = match fields.take("after") {
+        None | Some(Value::Null) => 0,
+        Some(value) => value
+            .as_u64()
+            .ok_or_else(|| Invalid::params("after", "expected an attempt's number: the `next` of a page"))?,
+    };
+    let limit = super::limit(&mut fields)?;
     fields.finish()?;
-    let found = service.log.read(|snapshot| snapshot.attempts(id))?;
-    let attempts = found.ok_or_else(|| RpcError::not_found("event_id", "event"))?;
     let mut page = Page::default();
-    attempts.iter().take_while(|attempt| page.take(attempt)).for_each(drop);
-    page.answer(&json!({}))
+    let after = u32::try_from(after).unwrap_or(u32::MAX);
+    let take = |attempt: &Attempt| page.attempts.len() < limit && page.take(attempt);
+    let found = service.log.read(|snapshot| snapshot.attempts_after(id, after, take))?;
+    let found = found.ok_or_else(|| RpcError::not_found("event_id", "event"))?;
+    page.answer(&json!({"next": found.next}))
 }
 
 /// `delivery.list`
@@ -107,15 +120,7 @@ pub async fn changes(service: &Service, caller: &Caller, params: Params<'_>) -> 
     let mut page = Page::default();
     let found =
         service.log.read(|snapshot| snapshot.changes(&after, limit, |attempt| page.take(&attempt)))?;
-    let found = found.map_err(|fault| match fault {
-        CursorFault::Malformed => {
-            Invalid::params("after", "expected a cursor of this method, or \"\"").into()
-        }
-        CursorFault::Stale => RpcError::new(
-            Kind::StaleCursor,
-            "after: the cursor is of another log; call subscription.sync and begin again with \"\"",
-        ),
-    })?;
+    let found = found.map_err(RpcError::of_cursor)?;
     if !caller.is_admin {
         service.pulled(&after, &found.cursor);
     }
@@ -140,35 +145,121 @@ pub async fn redeliver(service: &Service, params: Params<'_>) -> Answer {
     }
 }
 
+/// Which deliveries `delivery.redeliver_many` means.
+enum Meant {
+    Since(Millis),
+    Events(Vec<EventId>),
+}
+
 /// `delivery.redeliver_many`
 pub async fn redeliver_many(service: &Service, params: Params<'_>) -> Answer {
     let mut fields = Fields::parse(params)?;
     let owner = subscription_id(&mut fields)?;
-    let since = fields.required("since", "an RFC 3339 time such as 2026-11-23T10:15:00Z", |value| {
+    let since = fields.optional("since", "an RFC 3339 time such as 2026-11-23T10:15:00Z", |value| {
         Millis::parse_rfc3339(value.as_str()?)
     })?;
-    let dry_run = fields.optional("dry_run", "true or false", Value::as_bool)?.unwrap_or(false);
+    let events = event_ids(&mut fields)?;
+    let is_dry_run = fields.optional("dry_run", "true or false", Value::as_bool)?.unwrap_or(false);
     fields.finish()?;
+    let meant = match (since, events) {
+        (Some(since), None) => Meant::Since(since),
+        (None, Some(events)) => Meant::Events(events),
+        (None, None) => return Err(Invalid::params("since", "is missing; give it, or event_ids").into()),
+        _ => {
+            return Err(Invalid::params("event_ids", "cannot be given beside since; give one of them").into());
+        }
+    };
     let set = service.log.subscriptions();
     let subscription =
         set.get(owner).ok_or_else(|| RpcError::not_found("subscription_id", "subscription"))?;
-    if dry_run {
-        let count = service.log.read(|snapshot| snapshot.count_failed(owner, since))?;
-        return Ok(json!({"count": count}).into());
-    }
-    if !subscription.active {
+    if !subscription.active && !is_dry_run {
         return Err(RpcError::new(
             Kind::Inactive,
             "subscription_id: the subscription is not active; activate it first",
         ));
     }
-    let (mut count, mut after) = (0, Some(0));
-    while let Some(from) = after {
-        let step = service.log.redeliver_failed(owner, since, from, REDELIVER_STEP, service.now()).await?;
-        count += step.0;
-        after = step.1;
+    let done = redeliver_each(service, owner, meant, is_dry_run).await?;
+    Ok(json!({"count": done.started, "skipped": done.skipped}).into())
+}
+
+fn event_ids(fields: &mut Fields) -> Result<Option<Vec<EventId>>, Invalid> {
+    let expected = "a list of 1 to 1000 ids of events";
+    let ids = fields.optional("event_ids", expected, |value| {
+        value.as_array()?.iter().map(fields::id).collect::<Option<Vec<EventId>>>()
+    })?;
+    if ids.as_ref().is_some_and(|ids| ids.is_empty() || ids.len() > limits::EVENTS_PER_CALL) {
+        let message = format!("expected {expected}");
+        return Err(Invalid::new(InvalidKind::LimitExceeded, "event_ids", message));
     }
-    Ok(json!({"count": count}).into())
+    Ok(ids)
+}
+
+/// In steps, each with a commit of its own.
+async fn redeliver_each(
+    service: &Service,
+    owner: SubscriptionId,
+    meant: Meant,
+    is_dry_run: bool,
+) -> Result<Redelivered, RpcError> {
+    let how = || Again { now: service.now(), is_dry_run };
+    let mut done = Redelivered::default();
+    let mut add = |step: Redelivered| {
+        done.started += step.started;
+        done.skipped += step.skipped;
+    };
+    match meant {
+        Meant::Events(events) => add(service.log.redeliver_events(owner, events, how()).await?),
+        Meant::Since(since) => {
+            let mut after = Some(0);
+            while let Some(from) = after {
+                let step = service.log.redeliver_failed(owner, since, from, REDELIVER_STEP, how());
+                let (step, next) = step.await?;
+                add(step);
+                after = next;
+            }
+        }
+    }
+    Ok(done)
+}
+
+/// `delivery.retry_now`
+pub async fn retry_now(service: &Service, params: Params<'_>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let id = event_id(&mut fields)?;
+    fields.finish()?;
+    let attempt = service.log.retry_now(id, service.now()).await?.ok_or_else(nothing_pending)?;
+    Ok(json!(WireAttempt::from(&attempt)).into())
+}
+
+fn nothing_pending() -> RpcError {
+    RpcError::not_found("event_id", "pending delivery")
+}
+
+/// `delivery.cancel`
+pub async fn cancel(service: &Service, params: Params<'_>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let id = event_id(&mut fields)?;
+    let reason = match fields.take("reason") {
+        None | Some(Value::Null) => None,
+        Some(value) => {
+            let text = value.as_str().filter(|text| text.len() <= REASON_BYTES);
+            let text =
+                text.ok_or_else(|| Invalid::params("reason", "expected a text of at most 1000 bytes"))?;
+            Some(text.to_owned()).filter(|text| !text.is_empty())
+        }
+    };
+    fields.finish()?;
+    let pending = service.log.read(|snapshot| snapshot.pending_attempt(id))?;
+    let (seq, attempt) = pending.ok_or_else(nothing_pending)?;
+    let reason = reason.unwrap_or_else(|| "the delivery was cancelled".to_owned());
+    match service.canceller.cancel(attempt.subscription_id, seq, attempt.number, reason).await? {
+        Cancelled::Recorded(attempt) => Ok(json!(WireAttempt::from(&*attempt)).into()),
+        Cancelled::UnderWay => Err(RpcError::new(
+            Kind::Conflict,
+            "event_id: the attempt is under way and can't be cancelled any more; wait for its end",
+        )),
+        Cancelled::Over => Err(nothing_pending()),
+    }
 }
 
 /// `delivery.test`

@@ -2,7 +2,7 @@
 
 use jsonrpsee::types::ErrorObjectOwned;
 use serde::Serialize;
-use webhook_log::{Rejection, Unavailable};
+use webhook_log::{CursorFault, Rejection, Unavailable};
 use webhook_model::{Invalid, InvalidKind};
 
 /// The contract's kinds of application error, with their codes. Codes below zero are JSON-RPC's own.
@@ -136,6 +136,9 @@ pub struct Data {
     pub pointer: Option<String>,
 }
 
+/// How much of what a parser says is told.
+const MESSAGE_BYTES: usize = 300;
+
 impl RpcError {
     /// An error without a field.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
@@ -149,10 +152,25 @@ impl RpcError {
         Self::new(Kind::NotFound, format!("{field}: there is no such {what}")).field(field)
     }
 
+    /// A cursor is of no use.
+    pub fn of_cursor(fault: CursorFault) -> Self {
+        match fault {
+            CursorFault::Malformed => {
+                Invalid::params("after", "expected a cursor of this method, or \"\"").into()
+            }
+            CursorFault::Stale => Self::new(
+                Kind::StaleCursor,
+                "after: the cursor is of another log; call subscription.sync and begin again with \"\"",
+            ),
+        }
+    }
+
     /// The parameters are not even JSON of the right shape.
     pub fn malformed(error: &serde_json::Error) -> Self {
-        let mut refused =
-            Self::new(Kind::InvalidParams, format!("the parameters could not be read: {error}"));
+        // It repeats keys, which can be as long as a call.
+        let mut text = format!("the parameters could not be read: {error}");
+        text.truncate(text.floor_char_boundary(MESSAGE_BYTES));
+        let mut refused = Self::new(Kind::InvalidParams, text);
         (refused.data.line, refused.data.column) = (Some(error.line()), Some(error.column()));
         refused
     }

@@ -5,9 +5,14 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 use webhook_log::{Acceptance, Submission};
-use webhook_model::{Invalid, InvalidKind, json as strict, limits};
+use webhook_model::{Invalid, InvalidKind, SubscriptionId, json as strict, limits};
 
-use super::{Answer, Params, Service, error::RpcError, wire};
+use super::{
+    Answer, Params, Service,
+    error::RpcError,
+    fields::{self, Fields},
+    wire,
+};
 
 /// So many ids of a call are logged.
 const LOGGED_IDS: usize = 10;
@@ -16,26 +21,27 @@ const LOGGED_IDS: usize = 10;
 #[serde(deny_unknown_fields)]
 struct Submit<'a> {
     #[serde(borrow)]
-    events: Vec<&'a RawValue>,
+    events: &'a RawValue,
 }
 
 /// `event.submit`
 pub async fn submit(service: &Service, params: Params<'_>) -> Answer {
     let started = Instant::now();
     let call: Submit<'_> = serde_json::from_str(params.text).map_err(|e| RpcError::malformed(&e))?;
-    if call.events.is_empty() || call.events.len() > limits::EVENTS_PER_CALL {
-        let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, call.events.len());
+    let events = super::items(call.events, "events")?;
+    if events.is_empty() || events.len() > limits::EVENTS_PER_CALL {
+        let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, events.len());
         return Err(Invalid::new(InvalidKind::LimitExceeded, "events", message).into());
     }
-    let read: Vec<Result<Submission, RpcError>> =
-        call.events.iter().map(|text| read_event(text.get())).collect();
+    let read: Vec<Result<Submission, RpcError>> = events.iter().map(|text| read_event(text.get())).collect();
     let good: Vec<Submission> = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
     let now = service.now();
     // Enqueued before the first await: a caller that hangs up cannot lose what it handed in.
     let accepted = service.log.accept(good, now, service.oldest_event(now));
-    let mut accepted = accepted.await?.into_iter();
-    let results: Vec<Value> = call
-        .events
+    let accepted = accepted.await?;
+    let accepted_to = accepted.accepted_to.to_string();
+    let mut accepted = accepted.each.into_iter();
+    let results: Vec<Value> = events
         .iter()
         .zip(read)
         .map(|(text, event)| match event {
@@ -45,7 +51,33 @@ pub async fn submit(service: &Service, params: Params<'_>) -> Answer {
         .collect();
     service.count_submitted(&results);
     log_submit(&results, started.elapsed());
-    Ok(json!({"results": results}).into())
+    Ok(json!({"results": results, "accepted_to": accepted_to}).into())
+}
+
+/// `event.read`
+pub async fn read(service: &Service, params: Params<'_>) -> Answer {
+    let mut fields = Fields::parse(params)?;
+    let owner: SubscriptionId = fields.required("subscription_id", fields::ID, fields::id)?;
+    let after =
+        fields.optional("after", "the `cursor` of a page, or \"\"", fields::string)?.unwrap_or_default();
+    let limit = super::limit(&mut fields)?;
+    fields.finish()?;
+    if service.log.subscriptions().get(owner).is_none() {
+        return Err(RpcError::not_found("subscription_id", "subscription"));
+    }
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    let take = |body: &[u8]| {
+        // Its text was JSON when it came; what is not any more is left out.
+        let Ok(text) = serde_json::from_slice::<Box<RawValue>>(body) else { return true };
+        bytes += body.len() + 1;
+        let fits = bytes <= limits::LIST_ANSWER_BYTES || events.is_empty();
+        events.extend(fits.then_some(text));
+        fits
+    };
+    let found = service.log.read(|snapshot| snapshot.read_events(owner, &after, limit, take))?;
+    let found = found.map_err(RpcError::of_cursor)?;
+    let events: Vec<&RawValue> = events.iter().map(|text| &**text).collect();
+    super::raw(&json!({"cursor": found.cursor, "more": found.more}), "events", &events)
 }
 
 /// One line per call: ids, counts, time. Never what an event holds.
@@ -74,11 +106,17 @@ fn read_event(text: &str) -> Result<Submission, RpcError> {
     Ok(wire::event(value, None)?.into_submission()?)
 }
 
+/// An event's id alone; nothing else of it is held.
+#[derive(Deserialize)]
+struct Named<'a> {
+    #[serde(borrow)]
+    id: std::borrow::Cow<'a, str>,
+}
+
 /// The id of an event that could not be read otherwise, as far as there is one, so that the caller can tell which.
 fn told_id(text: &str) -> Value {
-    let loose: Option<Value> = serde_json::from_str(text).ok();
-    let id = loose.as_ref().and_then(|event| event.get("id")).and_then(Value::as_str);
-    id.filter(|id| id.len() <= 64).map_or(Value::Null, |id| json!(id.to_lowercase()))
+    let named: Option<Named<'_>> = serde_json::from_str(text).ok();
+    named.filter(|named| named.id.len() <= 64).map_or(Value::Null, |named| json!(named.id.to_lowercase()))
 }
 
 fn result(event_id: Value, acceptance: Option<Acceptance>) -> Value {

@@ -28,7 +28,7 @@ impl Fields {
     pub fn parse(params: Params<'_>) -> Result<Self, RpcError> {
         match json::parse(params.text).map_err(|error| RpcError::malformed(&error))? {
             Value::Object(map) => Ok(Self { map, prefix: "", described: params.method.params }),
-            _ => Err(Invalid::params("params", "expected an object: parameters are given by name").into()),
+            _ => Err(super::by_name_only()),
         }
     }
 
@@ -51,6 +51,11 @@ impl Fields {
             "{field} is not described"
         );
         self.map.shift_remove(field)
+    }
+
+    /// Whether a field is there.
+    pub fn has(&self, field: &str) -> bool {
+        self.map.contains_key(field)
     }
 
     /// A field that `read` understands; `None` when it is absent. `expected` completes "expected ...".

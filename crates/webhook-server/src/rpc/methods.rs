@@ -6,7 +6,10 @@
 //!
 //! [`schema`]: super::schema
 
-use super::schema::{CHANGED_SUBSCRIPTION, NEW_SUBSCRIPTION};
+use super::{
+    room::{self, Room},
+    schema::{CHANGED_SUBSCRIPTION, NEW_SUBSCRIPTION},
+};
 
 /// Who may call a method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct Method {
     pub name: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// How large its parameters may be.
+    pub room: Room,
     /// What it does, in a sentence.
     pub summary: &'static str,
     /// The object that it takes.
@@ -39,11 +44,12 @@ pub struct Method {
 const fn method(
     name: &'static str,
     access: Access,
+    room: Room,
     summary: &'static str,
     params: &'static str,
     result: &'static str,
 ) -> Method {
-    Method { name, access, summary, params, result }
+    Method { name, access, room, summary, params, result }
 }
 
 /// Every method.
@@ -51,14 +57,16 @@ pub const METHODS: &[Method] = &[
     method(
         "subscription.create",
         Fenced,
+        room::SUBSCRIPTION,
         "Stores a subscription. An existing id: equal answers the stored one, else conflict.",
         NEW_SUBSCRIPTION,
         "Subscription",
     ),
-    method("subscription.get", Open, "One subscription.", "{id: uuid}", "Subscription"),
+    method("subscription.get", Open, room::WORDS, "One subscription.", "{id: uuid}", "Subscription"),
     method(
         "subscription.list",
         Open,
+        room::WORDS,
         "Subscriptions by id.",
         "{after?: uuid|null, limit?: 1..}",
         "{subscriptions: [Subscription], next: uuid|null}",
@@ -66,6 +74,7 @@ pub const METHODS: &[Method] = &[
     method(
         "subscription.update",
         Fenced,
+        room::SUBSCRIPTION,
         "Replaces the given fields, each as a whole.",
         CHANGED_SUBSCRIPTION,
         "Subscription",
@@ -73,6 +82,7 @@ pub const METHODS: &[Method] = &[
     method(
         "subscription.delete",
         Fenced,
+        room::WORDS,
         "Deletes a subscription; its pending deliveries fail as inactive.",
         "{id: uuid}",
         "{deleted: boolean}",
@@ -80,27 +90,47 @@ pub const METHODS: &[Method] = &[
     method(
         "subscription.sync",
         Fenced,
+        room::SET,
         "Makes the given set the complete set.",
         "{subscriptions: [NewSubscription]}",
         "{created: 0.., updated: 0.., deleted: 0.., errors: [Refused]}",
     ),
     method(
+        "subscription.check",
+        Open,
+        room::SUBSCRIPTION,
+        "Whether create or update would take it; stores nothing.",
+        NEW_SUBSCRIPTION,
+        "{}",
+    ),
+    method(
         "event.submit",
         Fenced,
+        room::EVENTS,
         "Takes 1 to 1000 events; answers when they are on disk.",
         "{events: [Event]}",
-        "{results: [Submitted]}",
+        "{results: [Submitted], accepted_to: string}",
+    ),
+    method(
+        "event.read",
+        Open,
+        room::WORDS,
+        "The events of a subscription without a URL, in order of acceptance, until retention.",
+        "{subscription_id: uuid, after?: string, limit?: 1..}",
+        "{events: [object], cursor: string, more: boolean}",
     ),
     method(
         "delivery.get",
         Open,
-        "All attempts of one delivery.",
-        "{event_id: uuid}",
-        "{attempts: [Attempt]}",
+        room::WORDS,
+        "The attempts of one delivery, ascending.",
+        "{event_id: uuid, after?: 0..|null, limit?: 1..}",
+        "{attempts: [Attempt], next: 1..|null}",
     ),
     method(
         "delivery.list",
         Open,
+        room::WORDS,
         "Attempts, newest event first.",
         "{subscription_id?: uuid|null, status?: Status|null, after?: string|null, limit?: 1..}",
         "{attempts: [Attempt], next: string|null}",
@@ -108,6 +138,7 @@ pub const METHODS: &[Method] = &[
     method(
         "delivery.changes",
         Open,
+        room::WORDS,
         "The feed: each attempt once, at its latest state.",
         "{after: string, limit?: 1..}",
         "{attempts: [Attempt], cursor: string, more: boolean, log_id: uuid}",
@@ -115,6 +146,7 @@ pub const METHODS: &[Method] = &[
     method(
         "delivery.redeliver",
         Fenced,
+        room::WORDS,
         "Makes a delivery that is over due once more.",
         "{event_id: uuid}",
         "Attempt",
@@ -122,13 +154,31 @@ pub const METHODS: &[Method] = &[
     method(
         "delivery.redeliver_many",
         Fenced,
-        "Redelivers the failed deliveries of a subscription since a time.",
-        "{subscription_id: uuid, since: time, dry_run?: boolean}",
-        "{count: 0..}",
+        room::IDS,
+        "Redelivers the failed deliveries of a subscription: those since a time, or of 1 to 1000 events.",
+        "{subscription_id: uuid, since?: time, event_ids?: [uuid], dry_run?: boolean}",
+        "{count: 0.., skipped: 0..}",
+    ),
+    method(
+        "delivery.retry_now",
+        Fenced,
+        room::WORDS,
+        "Makes a pending delivery due now.",
+        "{event_id: uuid}",
+        "Attempt",
+    ),
+    method(
+        "delivery.cancel",
+        Fenced,
+        room::WORDS,
+        "Ends a pending delivery that is not under way.",
+        "{event_id: uuid, reason?: string|null}",
+        "Attempt",
     ),
     method(
         "delivery.test",
         Fenced,
+        room::SAMPLE,
         "Sends a test event; what is left out of it gets sample values.",
         "{subscription_id: uuid, event?: SampleEvent}",
         "Attempt",
@@ -136,6 +186,7 @@ pub const METHODS: &[Method] = &[
     method(
         "template.preview",
         Open,
+        room::SAMPLE,
         "Renders a template without sending anything.",
         "{payload_template: any, event?: SampleEvent, dialect?: Dialect}",
         "{payload: string}",
@@ -143,21 +194,24 @@ pub const METHODS: &[Method] = &[
     method(
         "system.attach",
         Open,
+        room::WORDS,
         "An Odoo database introduces itself.",
-        "{database: string, database_name: string, wake_url?: string|null, take_over?: boolean}",
-        "{log_id: uuid, version: string}",
+        "{database: string, database_name: string, wake_url?: string|null, wake_secret?: string|null, instance?: string, take_over?: boolean, seen?: string, cursor?: string}",
+        "{log_id: uuid, version: string, accepted_to: string}",
     ),
     method(
         "system.info",
         Open,
+        room::WORDS,
         "Version, identity, backlog.",
         "{}",
-        "{version: string, log_id: uuid, uptime_s: 0.., pending: 0.., retention_days: 0..}",
+        "{version: string, log_id: uuid, uptime_s: 0.., pending: 0.., retention_days: 0.., store: string, features: [string]}",
     ),
-    method("rpc.discover", Open, "This document.", "{}", "object"),
+    method("rpc.discover", Open, room::WORDS, "This document.", "{}", "object"),
     method(
         "admin.status",
         Admin,
+        room::WORDS,
         "How the sidecar is: backlog, counts, what is in the way.",
         "{}",
         "{version: string, log_id: uuid, uptime_s: 0.., reasons: [Reason], database: Database|null, \
@@ -167,6 +221,7 @@ pub const METHODS: &[Method] = &[
     method(
         "admin.reload",
         Admin,
+        room::WORDS,
         "Reads tokens, [network], certificate and log level again.",
         "{}",
         "{message: string}",
@@ -174,13 +229,15 @@ pub const METHODS: &[Method] = &[
     method(
         "admin.rotate_token",
         Admin,
-        "Makes a new token for the addon beside the old one; with finish, ends the old one instead.",
+        room::WORDS,
+        "Makes a new token for the addon beside those before; with finish, ends all but the newest instead.",
         "{finish?: boolean}",
         "{file: string}",
     ),
     method(
         "admin.verify",
         Admin,
+        room::WORDS,
         "The whole check of the log.",
         "{}",
         "{faults: [string], events: 0.., attempts: 0..}",
@@ -188,6 +245,7 @@ pub const METHODS: &[Method] = &[
     method(
         "admin.backup",
         Admin,
+        room::WORDS,
         "A copy of the log in a new file.",
         "{file: string}",
         "{file: string, rows: 0..}",
@@ -195,6 +253,7 @@ pub const METHODS: &[Method] = &[
     method(
         "admin.compact",
         Admin,
+        room::WORDS,
         "Gives free pages back to the file system.",
         "{}",
         "{before_bytes: 0..|null, after_bytes: 0..|null}",

@@ -10,6 +10,7 @@ pub mod fields;
 pub mod methods;
 pub mod middleware;
 pub mod openrpc;
+pub mod room;
 pub mod schema;
 pub mod subscription;
 pub mod system;
@@ -20,29 +21,26 @@ use std::{
     future::Future,
     pin::Pin,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
 
-use jsonrpsee::{
-    RpcModule,
-    types::{ErrorCode, ErrorObjectOwned},
-};
+use jsonrpsee::types::{ErrorCode, ErrorObjectOwned};
 use serde::Serialize;
 use serde_json::{Value, value::RawValue};
 use tokio::sync::Semaphore;
-use webhook_dispatch::{Clock, Counters, SystemClock};
-use webhook_log::Log;
+use webhook_dispatch::{Canceller, Clock, Counters, SystemClock};
+use webhook_log::{Keep, Log};
 use webhook_model::{EventId, Invalid, Millis, limits};
 
 use self::{
     error::RpcError,
     fields::{Fields, Params},
-    methods::{Access, METHODS},
+    methods::{Access, METHODS, Method},
 };
-use crate::{files::DataDir, live::Live};
+use crate::{files::DataDir, live::Live, metrics};
 
 /// What a method answers.
 pub type Answer = Result<Json, RpcError>;
@@ -82,8 +80,12 @@ pub struct Service {
     pub live: Arc<Live>,
     /// Where the files are.
     pub data: DataDir,
+    /// A large backlog by state, as it was last counted.
+    pub backlog: Mutex<Option<metrics::States>>,
     /// What the dispatcher counts.
     pub counters: Arc<Counters>,
+    /// By which pending deliveries are cancelled.
+    pub canceller: Canceller,
     /// Held by the preview that is being rendered.
     pub preview_turn: Semaphore,
     /// The dispatcher ended although nobody stopped it.
@@ -92,6 +94,8 @@ pub struct Service {
     pub retention: Duration,
     /// How much is kept; none: as much as there is.
     pub retention_bytes: Option<u64>,
+    /// For how long outcomes are kept that Odoo has not pulled.
+    pub unpulled: Duration,
     /// This program's version.
     pub version: &'static str,
     /// When it started.
@@ -112,7 +116,14 @@ impl Service {
 
     /// Events that happened before this may have been forgotten.
     pub fn oldest_event(&self, now: Millis) -> Millis {
-        Millis(now.0.saturating_sub(u64::try_from(self.retention.as_millis()).unwrap_or(u64::MAX)))
+        before(self.log.calendar(now), self.retention)
+    }
+
+    /// What is kept at `now`.
+    pub fn keep(&self, now: Millis) -> Keep {
+        let now = self.log.calendar(now);
+        let since = before(now, self.retention);
+        Keep { since, unpulled_since: before(now, self.unpulled).min(since) }
     }
 
     /// An id for an event of our own making.
@@ -146,6 +157,10 @@ impl Service {
     }
 }
 
+fn before(now: Millis, time: Duration) -> Millis {
+    Millis(now.0.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+}
+
 /// Who calls, as the HTTP side found out.
 #[derive(Debug, Clone)]
 pub struct Caller {
@@ -165,12 +180,16 @@ fn call<'a>(service: &'a Service, caller: &'a Caller, params: Params<'a>) -> Cal
         "subscription.update" => Box::pin(subscription::update(service, params)),
         "subscription.delete" => Box::pin(subscription::delete(service, params)),
         "subscription.sync" => Box::pin(subscription::sync(service, params)),
+        "subscription.check" => Box::pin(subscription::check(service, params)),
         "event.submit" => Box::pin(event::submit(service, params)),
+        "event.read" => Box::pin(event::read(service, params)),
         "delivery.get" => Box::pin(delivery::get(service, params)),
         "delivery.list" => Box::pin(delivery::list(service, params)),
         "delivery.changes" => Box::pin(delivery::changes(service, caller, params)),
         "delivery.redeliver" => Box::pin(delivery::redeliver(service, params)),
         "delivery.redeliver_many" => Box::pin(delivery::redeliver_many(service, params)),
+        "delivery.retry_now" => Box::pin(delivery::retry_now(service, params)),
+        "delivery.cancel" => Box::pin(delivery::cancel(service, params)),
         "delivery.test" => Box::pin(delivery::test(service, params)),
         "template.preview" => Box::pin(template::preview(service, params)),
         "system.attach" => Box::pin(system::attach(service, params)),
@@ -185,33 +204,39 @@ fn call<'a>(service: &'a Service, caller: &'a Caller, params: Params<'a>) -> Cal
     }
 }
 
-/// The methods, ready to be served.
+/// The method of this name.
+pub fn method(name: &str) -> Option<&'static Method> {
+    METHODS.iter().find(|method| method.name == name)
+}
+
+/// Calls a method with its parameters' text.
 ///
-/// # Panics
-/// Never: the names in the table are distinct.
-pub fn module(service: Arc<Service>) -> RpcModule<Arc<Service>> {
-    let mut module = RpcModule::from_arc(Arc::new(service));
-    for method in METHODS {
-        let registered =
-            module.register_async_method(method.name, move |params, service, extensions| async move {
-                let nobody = Caller { is_admin: false, database: None };
-                let caller = extensions.get::<Caller>().unwrap_or(&nobody);
-                match method.access {
-                    Access::Admin if !caller.is_admin => return Err(ErrorCode::MethodNotFound.into()),
-                    Access::Fenced if !caller.is_admin => {
-                        system::check_fence(&service, caller.database.as_deref())?;
-                    }
-                    _ => {}
-                }
-                let params = Params { text: params.as_str().unwrap_or("{}"), method };
-                let answer = call(&service, caller, params).await?;
-                #[cfg(debug_assertions)]
-                is_as_described(method, &answer);
-                Ok::<Json, ErrorObjectOwned>(answer)
-            });
-        registered.expect("method names are distinct");
+/// # Errors
+/// Whatever is wrong with the call.
+pub async fn answer(
+    service: &Service,
+    method: &'static Method,
+    text: &str,
+    caller: &Caller,
+) -> Result<Json, ErrorObjectOwned> {
+    match method.access {
+        Access::Admin if !caller.is_admin => return Err(ErrorCode::MethodNotFound.into()),
+        Access::Fenced if !caller.is_admin => system::check_fence(service, caller.database.as_deref())?,
+        _ => {}
     }
-    module
+    // A list of parameters would be read as an object's fields in their order.
+    if !text.trim_start().starts_with('{') {
+        return Err(by_name_only().into());
+    }
+    method.room.hold(text, "params").map_err(RpcError::from)?;
+    let answer = call(service, caller, Params { text, method }).await?;
+    #[cfg(debug_assertions)]
+    is_as_described(method, &answer);
+    Ok(answer)
+}
+
+fn by_name_only() -> RpcError {
+    Invalid::params("params", "expected an object: parameters are given by name").into()
 }
 
 /// Every test checks every answer.
@@ -227,6 +252,14 @@ fn limit(fields: &mut Fields) -> Result<usize, Invalid> {
     let wish =
         fields.optional("limit", "a whole number of 1 or more", |value| value.as_u64().filter(|n| *n > 0))?;
     Ok(wish.map_or(limits::LIST_DEFAULT, |n| usize::try_from(n).unwrap_or(usize::MAX).min(limits::LIST_MOST)))
+}
+
+/// The items of a list, each as its text. What is no list is not repeated: it may be long, or a secret.
+fn items<'a>(list: &'a RawValue, name: &str) -> Result<Vec<&'a RawValue>, RpcError> {
+    if !list.get().starts_with('[') {
+        return Err(Invalid::params(name, "expected a list").into());
+    }
+    serde_json::from_str(list.get()).map_err(|error| RpcError::malformed(&error))
 }
 
 /// An object of `rest` and a long list under `name`, without copying the list's items into values.

@@ -16,9 +16,9 @@ macro_rules! subscription_fields {
             $optional,
             ": string, url",
             $optional,
-            ": string, name?: string, event_type?: EventFilter, secret?: string|null, headers?: object|null, \
+            ": string|null, name?: string, event_type?: EventFilter, secret?: string|null, keep_previous_s?: 0..604800, headers?: object|null, \
              payload_template?: any, dialect?: Dialect, active?: boolean, paused?: boolean, timeout_s?: 1..60, \
-             max_in_flight?: 1..64, max_attempts?: 1..20}"
+             max_in_flight?: 1..64, max_attempts?: 1..20, success?: object|null}"
         )
     };
 }
@@ -57,9 +57,9 @@ pub const SAMPLE_EVENT: &str = event_fields!("?");
 const NOUNS: &[(&str, &str)] = &[
     (
         "Subscription",
-        "{id: uuid, name: string, model: string, event_type: EventFilter, url: string, has_secret: boolean, \
+        "{id: uuid, name: string, model: string, event_type: EventFilter, url: string|null, has_secret: boolean, previous_secret_until: time|null, \
          header_names: [string], payload_template: any, dialect: Dialect, active: boolean, paused: boolean, \
-         timeout_s: 1..60, max_in_flight: 1..64, max_attempts: 1..20}",
+         timeout_s: 1..60, max_in_flight: 1..64, max_attempts: 1..20, success: object|null}",
     ),
     ("NewSubscription", NEW_SUBSCRIPTION),
     ("Event", EVENT),

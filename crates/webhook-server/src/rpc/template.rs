@@ -20,7 +20,7 @@ pub async fn preview(service: &Service, params: Params<'_>) -> Answer {
     let template = fields.required("payload_template", "a JSON value", |value| Some(value.clone()))?;
     let event = fields.take("event").unwrap_or_else(|| json!({}));
     let dialect = fields
-        .optional("dialect", "auto, plain, slack, discord or teams", |value| Dialect::parse(value.as_str()?))?
+        .optional("dialect", &wire::dialects(), |value| Dialect::parse(value.as_str()?))?
         .unwrap_or(Dialect::Auto);
     fields.finish()?;
     // One at a time, and not on a thread on which others wait: a template may be much work.

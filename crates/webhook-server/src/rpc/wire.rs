@@ -4,7 +4,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use webhook_log::Submission;
 use webhook_model::{
-    Attempt, Event, EventId, EventKind, Invalid, InvalidKind, Millis, Subscription, SubscriptionId, limits,
+    Attempt, Dialect, EndpointUrl, Event, EventId, EventKind, Invalid, InvalidKind, Millis, Subscription,
+    SubscriptionId, Success, limits,
 };
 
 use super::{
@@ -55,7 +56,7 @@ impl<'a> From<&'a Attempt> for WireAttempt<'a> {
 }
 
 /// A subscription as answered: without its secret and its headers' values.
-pub fn subscription(subscription: &Subscription) -> Value {
+pub fn subscription(subscription: &Subscription, now: Millis) -> Value {
     let endpoint = &subscription.endpoint;
     let names: Vec<&str> = endpoint.headers.iter().map(|(name, _)| name).collect();
     json!({
@@ -63,8 +64,9 @@ pub fn subscription(subscription: &Subscription) -> Value {
         "name": subscription.name,
         "model": subscription.model,
         "event_type": subscription.event_type.as_str(),
-        "url": endpoint.url.as_str(),
+        "url": endpoint.url.as_ref().map(EndpointUrl::as_str),
         "has_secret": endpoint.secret.is_some(),
+        "previous_secret_until": endpoint.previous_secret.as_ref().filter(|previous| now < previous.until).map(|previous| previous.until.to_string()),
         "header_names": names,
         "payload_template": subscription.payload_template,
         "dialect": subscription.dialect.as_str(),
@@ -73,6 +75,7 @@ pub fn subscription(subscription: &Subscription) -> Value {
         "timeout_s": endpoint.timeout.as_secs(),
         "max_in_flight": endpoint.max_in_flight,
         "max_attempts": subscription.max_attempts,
+        "success": subscription.success.as_ref().map(Success::to_value),
     })
 }
 
@@ -175,6 +178,12 @@ pub fn event(value: Value, sample: Option<Sample>) -> Result<ReadEvent, Invalid>
 
 fn refused(field: &str, message: &str) -> Invalid {
     Invalid::params(format!("event.{field}"), message)
+}
+
+/// The dialects, as an error names them.
+pub fn dialects() -> String {
+    let words: Vec<&str> = Dialect::ALL.iter().map(|dialect| dialect.as_str()).collect();
+    format!("one of {}", words.join(", "))
 }
 
 /// A name: not empty and not over its limit.

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::LazyLock,
+    thread::JoinHandle,
 };
 
 use serde_json::{Value, json};
@@ -16,21 +17,23 @@ pub const SUBSCRIPTION: &str = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
 /// Made once: a client reads all certificates of the system.
 static HTTP: LazyLock<(tokio::runtime::Runtime, reqwest::Client)> = LazyLock::new(|| {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    (runtime, reqwest::Client::builder().no_proxy().build().unwrap())
+    // The sidecar closes a connection that is idle, and a test may take its time between two calls.
+    (runtime, reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap())
 });
 
 /// A data directory, and a sidecar on it while one runs.
 pub struct Operator {
     pub folder: tempfile::TempDir,
     daemon: Option<Child>,
-    /// What it logged up to "is ready".
+    /// What it logged up to "is ready"; all of it once it was stopped.
     pub log: Vec<String>,
+    rest: Option<JoinHandle<Vec<String>>>,
 }
 
 impl Operator {
     /// Without a sidecar.
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), daemon: None, log: Vec::new() }
+        Self { folder: tempfile::tempdir().unwrap(), daemon: None, log: Vec::new(), rest: None }
     }
 
     /// With one, whose endpoints may be on loopback.
@@ -83,7 +86,7 @@ impl Operator {
             }
         }
         assert!(self.log.last().is_some_and(|line| line.contains("is ready")), "{:?}", self.log);
-        std::thread::spawn(move || lines.for_each(drop));
+        self.rest = Some(std::thread::spawn(move || lines.collect()));
         self.daemon = Some(child);
     }
 
@@ -102,6 +105,7 @@ impl Operator {
         self.signal("TERM");
         let ended = self.daemon.take().unwrap().wait().unwrap();
         assert!(ended.success(), "{ended}");
+        self.log.extend(self.rest.take().unwrap().join().unwrap());
     }
 
     /// Runs a command to its end.
@@ -137,6 +141,17 @@ impl Operator {
             let answer: Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap_or_default();
             let found = answer.get("result").or(answer.get("error")).cloned().unwrap_or_default();
             (status, found)
+        })
+    }
+
+    /// A body as it is: the HTTP status, and the answer's text.
+    pub fn call_text(&self, token: &str, body: &str) -> (u16, String) {
+        let url = format!("http://{}/", self.address());
+        let (runtime, client) = &*HTTP;
+        runtime.block_on(async {
+            let request = client.post(url).bearer_auth(token).header("content-type", "application/json");
+            let answer = request.body(body.to_owned()).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
         })
     }
 

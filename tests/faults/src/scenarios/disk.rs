@@ -9,7 +9,7 @@ use rustix::process::Resource;
 use serde_json::json;
 use tokio::process::Command;
 
-use super::{NotPossible, Run};
+use super::{NotPossible, Run, store::synced};
 use crate::{
     daemon::{binary, until},
     load::{Dice, Event},
@@ -135,6 +135,13 @@ async fn full_file_system(mut world: World, run: &mut Run) -> Result<Tally> {
     let more = world.submit_these(large)?;
     world.more_unknown(3).await.context("V0: it was not full")?;
     ensure!(world.daemon.ended().is_none(), "it ended: {}", world.daemon.last_words());
+    // A backup has no room either, and leaves nothing that would keep the disk full.
+    let backup = world.daemon.data.join("backup.redb");
+    let (code, said) = world.daemon.run(&["backup", &backup.display().to_string()]).await?;
+    ensure!(code != Some(0), "V0: there was room for a backup");
+    let left = fs::read_dir(&world.daemon.data)?.filter_map(Result::ok).map(|entry| entry.file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().starts_with("backup")).collect();
+    ensure!(left.is_empty(), "{left:?} is left of a backup that failed: {said}");
     fs::remove_file(ballast)?;
     if !submitter.is_finished() {
         submitter.await?;
@@ -326,10 +333,13 @@ pub async fn damaged_rows(mut run: Run) -> Result<Tally> {
         let damage = DAMAGE[round as usize % DAMAGE.len()];
         damage(&world.daemon.store()).context("damage a row")?;
         world.daemon.start().await?;
+        unsigned_by_nobody(&world).await?;
         for subscription in world.subscriptions.clone() {
-            // The one whose row is damaged is not known any more.
+            // The one whose row is damaged waits until somebody says what becomes of it.
             let update = json!({"id": subscription.id, "paused": false});
-            let _ = world.daemon.try_call("subscription.update", update).await?;
+            if world.daemon.try_call("subscription.update", update).await?.is_err() {
+                world.daemon.call("subscription.delete", json!({"id": subscription.id})).await?;
+            }
         }
         world.submit(30)?.await?;
         until("the backlog to drain", async || {
@@ -352,6 +362,17 @@ pub async fn damaged_rows(mut run: Run) -> Result<Tally> {
         run.done(round + 1, run.rounds);
     }
     Ok(tally)
+}
+
+/// A subscription that cannot be read has lost its secret: a set that does not say one is no word for sending unsigned.
+async fn unsigned_by_nobody(world: &World) -> Result<()> {
+    let mut set = synced(world).await?;
+    let is_known = |id: &str| set.iter().any(|known| known["id"] == id);
+    let Some(lost) = world.subscriptions.iter().find(|s| !is_known(&s.id)) else { return Ok(()) };
+    set.push(json!({"id": lost.id, "model": "sale.order", "url": "https://example.com/"}));
+    let answer = world.daemon.call("subscription.sync", json!({"subscriptions": set})).await?;
+    ensure!(answer["errors"][0]["error"]["data"]["kind"] == "invalid_secret", "{answer}");
+    Ok(())
 }
 
 type Damage = fn(&Path) -> Result<()>;

@@ -265,7 +265,8 @@ pub async fn wiped(mut run: Run) -> Result<Tally> {
         world.submit(20)?.await?;
         let page = world.daemon.call("delivery.changes", json!({"after": ""})).await?;
         world.daemon.kill().await?;
-        fs::remove_file(world.daemon.store())?;
+        // Without the journal as well: one of them alone is a store that is not what it was.
+        world.daemon.log_files().iter().try_for_each(fs::remove_file)?;
         world.daemon.start().await?;
         let info = world.daemon.call("system.info", json!({})).await?;
         ensure!(info["log_id"] != page["log_id"], "V0: it is the same log");

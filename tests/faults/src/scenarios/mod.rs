@@ -5,6 +5,7 @@ mod kills;
 mod network;
 mod power;
 mod process;
+mod store;
 
 use std::{future::Future, pin::Pin};
 
@@ -84,6 +85,10 @@ pub const TABLE: &[Scenario] = &[
     scenario("the sidecar's data wiped", 1, 3, |r| Box::pin(kills::wiped(r))),
     scenario("power cut: lost, reordered, torn writes", 500, 10_000, |r| Box::pin(power::cut(r))),
     scenario("power cut again during recovery", 250, 5_000, |r| Box::pin(power::cut_twice(r))),
+    scenario("put back to each moment, Odoo remembers", 100, 2_000, |r| Box::pin(store::each_moment(r))),
+    scenario("power cut on a disk that lies about fsync", 100, 2_000, |r| Box::pin(store::lying_fsync(r))),
+    scenario("the data directory put back to another day", 1, 10, |r| Box::pin(store::put_back(r))),
+    scenario("each file missing, cut, or another", 1, 1, |r| Box::pin(store::each_file(r))),
     scenario("fsync fails once", 1, 20, |r| Box::pin(disk::fsync_once(r))),
     scenario("fsync fails for a while", 1, 10, |r| Box::pin(disk::fsync_lasting(r))),
     scenario("no space once", 1, 20, |r| Box::pin(disk::full_once(r))),

@@ -41,6 +41,7 @@ pub async fn resets(mut run: Run) -> Result<Tally> {
     for round in 0..run.rounds {
         let (calls, error) = faults[round as usize % faults.len()];
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &MIXED).await?;
+        world.cut = true;
         let inject = format!("{calls}:error={error}:when={}+{}", 1 + run.dice.roll(2), 2 + run.dice.roll(5));
         let trace = world.folder.path().join("strace");
         let strace = Strace::attach(world.daemon.pid()?, &trace, calls, &inject, &[]).await?;

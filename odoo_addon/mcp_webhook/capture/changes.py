@@ -1,0 +1,187 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What the transaction really changed: its notes against the database, as it is now.
+
+One statement for all models, so that what somebody waits for does not grow with them.
+"""
+
+from dataclasses import dataclass, field
+
+from odoo.tools import SQL, split_every
+
+from . import columns
+
+AT_ONCE = 5_000  # records compared in one statement
+
+# Whether this transaction wrote the row: visible to it, but not in its snapshot. `xmin`
+# holds the lower half of a transaction's number only; the snapshot has the upper one.
+IS_OURS = SQL(
+    """NOT pg_visible_in_snapshot(
+        (b.base + ((t.xmin::text::bigint - (b.base & 4294967295) + 6442450944)
+                   & 4294967295) - 2147483648)::text::xid8,
+        pg_current_snapshot())"""
+)
+BASE = SQL("(SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS base) b")
+
+
+@dataclass
+class Changes:
+    """Of one model.
+
+    :ivar alive: ids that exist
+    :ivar ours: those of them that this transaction wrote
+    :ivar differing: `{id: {name of a watched field: (old, new)}}`; of a many2many that
+        has changed, `(None, None)`
+    """
+
+    model: object
+    watch: object
+    touched: object
+    ids: list
+    alive: set = field(default_factory=set)
+    ours: set = field(default_factory=set)
+    differing: dict = field(default_factory=dict)
+
+    @property
+    def names(self):
+        return sorted(n for n in self.watch.columns if n in self.model._fields)
+
+    def query(self, number, ids):
+        # without a time of the last write, an equal one leaves the row alone
+        is_ours = IS_OURS if self.model._log_access else SQL("true")
+        return SQL(
+            "(SELECT %s, t.id, %s, %s FROM %s t, %s WHERE t.id = ANY(%s))",
+            number,
+            is_ours,
+            columns.values(self.names),
+            SQL.identifier(self.model._table),
+            BASE,
+            list(ids),
+        )
+
+    def found(self, id_, is_ours, text):
+        self.alive.add(id_)
+        if is_ours:
+            self.ours.add(id_)
+        before = self.touched.before.get(id_)
+        if not before:
+            return
+        now = zip(self.names, columns.parsed(text), strict=True)
+        for name, value in now:
+            was = before.get(name)
+            # one empty value is as good as another: the ORM reads no value as 0 or ""
+            if name in before and was != value and (was or value):
+                self.differing.setdefault(id_, {})[name] = before[name], value
+
+    def of(self, watcher):
+        """`{kind: [ids]}` that one subscription may be told of."""
+        kinds = {}
+        created, parting = self.touched.created, self.touched.parting
+        if watcher.wants("create"):
+            kinds["create"] = [id_ for id_ in created if id_ in self.alive]
+        if watcher.wants("write"):
+            kinds["write"] = [id_ for id_ in self._written(watcher) if id_ not in created]
+        if watcher.wants("unlink"):
+            kinds["unlink"] = [
+                id_
+                for id_, items in parting.items()
+                if watcher.id in items and id_ not in self.alive and id_ not in created
+            ]
+        return {kind: sorted(ids) for kind, ids in kinds.items() if ids}
+
+    def _written(self, watcher):
+        if watcher.fields:
+            pairs = self.differing.items()
+            return [id_ for id_, differing in pairs if _differs(watcher, differing)]
+        writes = self.touched.written.keys()
+        if watcher.recomputed:
+            writes |= self.touched.recomputed.keys()
+        return [id_ for id_ in writes if id_ in self.ours]
+
+
+def compare(judge, journal, watches):
+    """:return: `[Changes]` of the models where something may have changed
+    :param judge: within whose trial this happens
+    """
+    found = []
+    for model_name, watch in watches.items():
+        if watch.subscriptions and journal.concerns(model_name, watch):
+            changes = _begun(judge, journal, model_name, watch)
+            if changes is not None:
+                found.append(changes)
+    for queries in _slices(found):
+        for number, *row in judge.noted(SQL(" UNION ALL ").join(queries)):
+            found[number].found(*row)
+    for changes in found:
+        gone = changes.differing.keys() - changes.alive
+        for id_ in gone:
+            del changes.differing[id_]
+    return found
+
+
+def _begun(judge, journal, model_name, watch):
+    touched = journal.of(model_name)
+    others = relinked(judge, journal, watch, touched)
+    if not (_matters(watch, touched) or any(others.values())):
+        return None
+    ids = touched.ids().union(*others.values())
+    changes = Changes(judge.env[model_name], watch, touched, sorted(ids))
+    for name, relinked_ids in others.items():
+        for id_ in relinked_ids:
+            changes.differing.setdefault(id_, {})[name] = None, None
+    return changes
+
+
+def relinked(judge, journal, watch, touched):
+    """`{name of a watched many2many: ids whose members have changed}`"""
+    found = {}
+    for name in watch.watched & watch.sides.keys():
+        side = watch.sides[name]
+        pairs = journal.pairs.get(side.relation)
+        if pairs is not None:
+            found[name] = {pair[side.index] for pair in pairs.changed(judge.noted)}
+            touched.note_user(found[name], pairs.user_id)
+    return found
+
+
+def living(judge, model_name, ids):
+    """Those of the ids that exist."""
+    table = SQL.identifier(judge.env[model_name]._table)
+    query = SQL("SELECT id FROM %s WHERE id = ANY(%s)", table, list(ids))
+    return {id_ for (id_,) in judge.noted(query)} if ids else set()
+
+
+def _matters(watch, touched):
+    return bool(
+        touched.created
+        or touched.before
+        or touched.parting
+        or (watch.counts_writes and touched.written)
+        or (watch.counts_recomputation and touched.recomputed)
+    )
+
+
+def _slices(found):
+    queries, size = [], 0
+    for number, changes in enumerate(found):
+        for some in split_every(AT_ONCE, changes.ids, list):
+            queries.append(changes.query(number, some))
+            size += len(some)
+            if size >= AT_ONCE:
+                yield queries
+                queries, size = [], 0
+    if queries:
+        yield queries
+
+
+def _differs(watcher, differing):
+    for name in watcher.fields:
+        if name not in differing:
+            continue
+        values = differing[name]
+        if watcher.company_id and name in watcher.company_fields:
+            company = str(watcher.company_id)
+            old, new = ((value or {}).get(company) for value in values)
+            if old == new:
+                continue
+        return True
+    return False

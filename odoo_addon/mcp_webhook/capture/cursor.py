@@ -1,0 +1,103 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A cursor that says when its transaction ends, and when a savepoint is taken back.
+
+Odoo runs the precommit hooks at each `cr.savepoint()`, too, and cannot tell a hook which
+of the two it is. Deciding at each of them would cost a transaction with many savepoints
+many decisions. So the cursor of a transaction that has a journal becomes one of a
+subclass: it decides at its own `flush()`, after all hooks, but not at a savepoint's.
+"""
+
+import functools
+from contextlib import contextmanager
+
+from psycopg2.extensions import TRANSACTION_STATUS_INERROR
+
+from odoo.sql_db import Savepoint, _FlushingSavepoint
+
+from . import journal
+
+
+class Listening:
+    """Goes before a cursor's own class."""
+
+    _mcp_webhook_savepoints = 0  # that are being opened or closed just now
+
+    def flush(self):  # pylint: disable=missing-return
+        super().flush()
+        notes = journal.present(self)
+        if notes is None or not notes.is_stale or self._mcp_webhook_savepoints:
+            return
+        # An aborted transaction ends without a trace, whoever commits it.
+        if self.connection.info.transaction_status != TRANSACTION_STATUS_INERROR:
+            # imported here: deciding needs the journal, which needs this module
+            from .decide import decide
+
+            decide(self, notes)
+
+    def clear(self):  # pylint: disable=missing-return
+        """At the end, and when a savepoint of before we listened is taken back."""
+        super().clear()
+        notes = journal.present(self)
+        if notes is not None:
+            notes.is_stale = True
+
+    def savepoint(self, flush=True):
+        return (HeardFlushingSavepoint if flush else HeardSavepoint)(self)
+
+
+class _Heard:
+    """Goes before a savepoint's own class."""
+
+    def __init__(self, cr):
+        with _meanwhile(cr):
+            super().__init__(cr)
+        notes = journal.present(cr)
+        self._mark = notes.mark() if notes else {}
+
+    def rollback(self):  # pylint: disable=missing-return
+        super().rollback()
+        notes = journal.present(self._cr)
+        if notes is not None:
+            notes.go_back(self._mark, self._unwritten())
+
+    def _unwritten(self):
+        """`{model name: ids}` of what the ORM goes on to write nevertheless."""
+        return {}
+
+    def _close(self, rollback):  # pylint: disable=missing-return
+        with _meanwhile(self._cr):
+            super()._close(rollback)
+
+
+class HeardSavepoint(_Heard, Savepoint):
+    """It takes back the tables, not what the ORM has not written yet."""
+
+    def _unwritten(self):
+        transaction = self._cr.transaction
+        found = {}
+        for field, ids in transaction.field_dirty.items() if transaction else ():
+            found.setdefault(field.model_name, set()).update(ids)
+        return found
+
+
+class HeardFlushingSavepoint(_Heard, _FlushingSavepoint):
+    pass
+
+
+@contextmanager
+def _meanwhile(cr):
+    cr._mcp_webhook_savepoints += 1
+    try:
+        yield
+    finally:
+        cr._mcp_webhook_savepoints -= 1
+
+
+@functools.cache
+def _listening(cls):
+    return type(f"Listening{cls.__name__}", (Listening, cls), {})
+
+
+def listen(cr):
+    if not isinstance(cr, Listening):
+        cr.__class__ = _listening(type(cr))

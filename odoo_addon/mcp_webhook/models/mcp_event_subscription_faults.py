@@ -1,0 +1,169 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Why a subscription does not work, in the language of who reads it: what is kept are the
+sidecar's refusal as data, and whether something is wrong here."""
+
+from odoo import api, fields, models
+from odoo.fields import Domain
+
+from .. import validation
+
+# The sidecar's names of fields, where ours differ.
+FIELD_NAMES = {
+    "url": "webhook_url",
+    "secret": "webhook_secret",
+    "headers": "webhook_headers",
+    "model": "model_id",
+    "keep_previous_s": "secret_overlap_hours",
+}
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    is_refused = fields.Boolean(
+        readonly=True,
+        copy=False,
+        help="The sidecar does not take it as it is: its events wait in Odoo.",
+    )
+    refusal = fields.Json(
+        readonly=True, copy=False, help="The sidecar's words, and of which field."
+    )
+    is_faulty = fields.Boolean(
+        readonly=True, copy=False, help="It fires nothing, for a reason that lies here."
+    )
+    sync_error = fields.Text(
+        "Why It Does Not Work",
+        compute="_compute_sync_error",
+        search="_search_sync_error",
+    )
+
+    @api.depends(
+        "is_refused",
+        "is_faulty",
+        "refusal",
+        "model_name",
+        "user_id",
+        "user_id.active",
+        "watched_field_names",
+    )
+    @api.depends_context("lang")
+    def _compute_sync_error(self):
+        for subscription in self:
+            refusal = subscription.is_refused and subscription.refusal
+            subscription.sync_error = (
+                subscription._refusal_in_words(refusal)
+                if refusal
+                else subscription._fault() or False
+            )
+
+    def _search_sync_error(self, operator, value):
+        if operator not in ("in", "not in") or set(value) - {False, ""}:
+            return NotImplemented
+        faulty = Domain("is_refused", "=", True) | Domain("is_faulty", "=", True)
+        return ~faulty if operator == "in" else faulty
+
+    # -- what lies here --------------------------------------------------------------
+
+    @api.model
+    def _flag_faults(self):
+        """Keep what is wrong by `_fault`, for lists and filters. One that cannot even be
+        judged stops no other."""
+        for subscription in self.sudo().search(Domain.TRUE):
+            subscription._flag_fault()
+
+    def _flag_fault(self):
+        for subscription in self.sudo():
+            faulty = bool(subscription._fault())
+            if subscription.is_faulty != faulty:
+                subscription.with_context(tracking_disable=True).is_faulty = faulty
+
+    def _fault(self):
+        """Why it fires nothing, for reasons that the sidecar cannot know, or None: the
+        model or a watched field is gone, or the user whose rights decide."""
+        self.ensure_one()
+        stored = self.sudo()
+        if not stored.user_id:
+            return self.env._(
+                "user_id: the user was deleted, and so are the rights that decide what may "
+                "leave. Nothing is sent until you choose another user."
+            )
+        if not stored.user_id.active:
+            return self.env._(
+                "user_id: %s is archived, and so are the rights that decide what may "
+                "leave. Nothing is sent until you choose another user.",
+                stored.user_id.name,
+            )
+        model = self.env.get(stored.model_name)
+        if model is None:
+            return self.env._(
+                "model_id: %s is not installed any more. Nothing is sent until you choose "
+                "another model, or install its app again.",
+                stored.model_name or "?",
+            )
+        if not validation.may_be_watched(model):
+            return self.env._(
+                "model_id: %s may not be watched. Nothing is sent until you choose "
+                "another model.",
+                stored.model_name,
+            )
+        names = (stored.watched_field_names or "").split(",")
+        missing = [name for name in names if name and name not in model._fields]
+        if not missing:
+            return None
+        return self.env._(
+            "watched_field_ids: %(names)s no longer exists in %(model)s. "
+            "Nothing is sent until you correct the watched fields.",
+            names=", ".join(missing),
+            model=stored.model_name,
+        )
+
+    # -- what the sidecar says -------------------------------------------------------
+
+    @api.model
+    def _refusal_of(self, error):
+        """A `SidecarError` as data, to be kept."""
+        return {"kind": error.kind, "message": error.message, **error.data}
+
+    def _refusal_in_words(self, refusal):
+        """Under our field's name: the sidecar's own words for who reads English, else what
+        its kind means, and those words behind it."""
+        text = (refusal.get("message") or "").strip()
+        field = (refusal.get("field") or "").split(".")[0]
+        ours = FIELD_NAMES.get(field, field)
+        for name in (refusal.get("field"), field, ours):
+            if name and text.startswith(f"{name}:"):
+                text = text[len(name) + 1 :].strip()
+        pointer = refusal.get("pointer")
+        if pointer and pointer not in text:
+            text = self.env._("at %(pointer)s: %(text)s", pointer=pointer, text=text)
+        meaning = self._kind_in_words(refusal.get("kind"))
+        if meaning and not (self.env.lang or "en").startswith("en"):
+            text = f"{meaning} ({text})" if text else meaning
+        return f"{ours}: {text}" if ours else text
+
+    def _kind_in_words(self, kind):
+        return {
+            "invalid_url": self.env._(
+                "the sidecar does not take this address; expected https:// and a host."
+            ),
+            "blocked_address": self.env._(
+                "the host is at an internal address, where nothing is sent."
+            ),
+            "invalid_template": self.env._("the template cannot be used as it is."),
+            "invalid_secret": self.env._(
+                "expected 16 to 256 visible characters without spaces."
+            ),
+            "invalid_header": self.env._(
+                "a header is not allowed, or is not written as 'Name: value'."
+            ),
+            "limit_exceeded": self.env._("it is too large for the sidecar."),
+            "payload_too_large": self.env._("the payload exceeds 256 KiB."),
+            "too_old": self.env._(
+                "this sidecar is too old for it. Upgrade the sidecar, or clear the field."
+            ),
+            "conflict": self.env._("the sidecar has another version of it."),
+            "not_found": self.env._("the sidecar does not know it."),
+            "inactive": self.env._("the subscription is inactive."),
+            "fenced": self.env._("the sidecar belongs to another database."),
+            "store_unavailable": self.env._("the sidecar cannot store anything now."),
+        }.get(kind)

@@ -1,0 +1,86 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A secret is replaced while its receiver still has the old one: for a while both sign.
+
+The sidecar alone keeps the old secret, and says until when.
+"""
+
+from odoo import api, fields, models
+from odoo.tools import format_datetime
+
+from .. import validation
+from ..sidecar import SidecarError
+from .mcp_webhook_delivery_mirror import moment
+
+MAX_HOURS = 168
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    secret_overlap_hours = fields.Integer(
+        "Keep Old Secret (h)",
+        default=0,
+        tracking=True,
+        help="0 to 168. So many hours after the secret was replaced, the old one signs as "
+        "well, and the receiver can change over without losing anything. 0: it ends at "
+        "once, which is right where it has become known to somebody.",
+    )
+    previous_secret_until = fields.Datetime(readonly=True, copy=False)
+    is_elsewhere = fields.Boolean(
+        readonly=True,
+        copy=False,
+        groups=fields.NO_ACCESS,
+        help="Another receiver than the one of which the sidecar knows: the former one's "
+        "secret does not sign for it.",
+    )
+    overlap_notice = fields.Char(compute="_compute_overlap_notice")
+
+    @api.constrains("secret_overlap_hours")
+    def _check_overlap(self):
+        """Before the sidecar is asked: it counts in seconds."""
+        for subscription in self:
+            if not 0 <= subscription.secret_overlap_hours <= MAX_HOURS:
+                validation.refuse(
+                    "secret_overlap_hours",
+                    self.env._("expected 0 to %s hours. Example: 24.", MAX_HOURS),
+                )
+
+    @api.depends("previous_secret_until")
+    @api.depends_context("lang", "tz")
+    def _compute_overlap_notice(self):
+        now = fields.Datetime.now()
+        for subscription in self:
+            until = subscription.previous_secret_until
+            subscription.overlap_notice = (
+                until
+                and until > now
+                and self.env._(
+                    "The previous secret signs as well until %s.",
+                    format_datetime(self.env, until),
+                )
+            )
+
+    def _overlap_seconds(self):
+        """How long the one before is to sign beside the secret that goes with it. The
+        sidecar heeds it only where that secret is a new one."""
+        self._check_overlap()
+        stored = self.sudo()
+        overlaps = stored.secret_value and not stored.is_elsewhere
+        return stored.secret_overlap_hours * 3600 if overlaps else 0
+
+    def _note_previous_secret(self, told):
+        """:param told: the subscription as the sidecar has it; empty: it has none"""
+        until = moment(told.get("previous_secret_until"))
+        if self.previous_secret_until != until:
+            self.sudo().with_context(tracking_disable=True).previous_secret_until = until
+
+    def _ask_previous_secrets(self, client):
+        """The answer to a complete set does not tell of each one."""
+        turning = self.filtered(
+            lambda s: s.secret_overlap_hours or s.previous_secret_until
+        )
+        ids = [{"id": subscription.uuid} for subscription in turning]
+        answers = client.call_many("subscription.get", ids)
+        for subscription, told in zip(turning, answers, strict=True):
+            is_known = not isinstance(told, SidecarError)
+            subscription._note_previous_secret(told if is_known else {})

@@ -1,0 +1,89 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+import re
+
+from odoo.exceptions import ValidationError
+from odoo.tests import tagged
+
+from ..denied_models import SECRET_MODELS, holds_secrets
+from ..validation import may_be_watched
+from .common import WebhookCase
+
+REFUSED = (
+    "ir.config_parameter",
+    "ir.mail_server",
+    "fetchmail.server",
+    "res.users.apikeys",
+    "auth_totp.device",
+    "auth.passkey.key",
+    "iap.account",
+    "payment.provider",
+    "payment.token",
+)
+ALLOWED = ("res.partner", "res.users", "res.company", "res.groups", "ir.attachment")
+# A stored text with such a name, in a model that is not on the list, must be looked at.
+SUSPICIOUS = re.compile(r"(^|_)(password|passwd|secret|secret_key|api_key|private_key)$")
+LOOKED_AT = {
+    "mcp.event.subscription",  # nobody watches it
+    "res.users",  # the password is a hash, and restricted to nobody
+}
+
+
+@tagged("post_install", "-at_install")
+class TestDeniedModels(WebhookCase):
+    def refused(self, model, **values):
+        try:
+            with self.cr.savepoint():
+                self.subscribe(model, **values)
+        except ValidationError as error:
+            return str(error)
+        return None
+
+    def test_models_that_hold_secrets_are_refused_and_not_offered(self):
+        field = self.env["mcp.event.subscription"]._fields["model_id"]
+        domain = field.domain(self.env["mcp.event.subscription"])
+        offered = self.env["ir.model"].search(domain).mapped("model")
+        for name in REFUSED:
+            self.assertTrue(holds_secrets(name), name)
+            if name in self.env:
+                self.assertRegex(self.refused(name), "^model_id: .*credentials")
+                self.assertNotIn(name, offered)
+        for name in ALLOWED:
+            self.assertTrue(may_be_watched(self.env[name]), name)
+            self.assertIn(name, offered)
+        self.assertFalse(holds_secrets("payment.transaction"))
+
+    def test_groups_of_a_user_may_be_watched(self):
+        self.assertIsNone(self.refused("res.users", watched=["group_ids"]))
+
+    def test_no_path_and_no_filter_leads_into_them(self):
+        told = self.refused("res.users", enrich_fields="api_key_ids.name")
+        self.assertRegex(told, "^enrich_fields: ")
+        for domain in (
+            "[('api_key_ids.name', '=like', 'a%')]",
+            "[('api_key_ids', 'any', [('name', '=like', 'a%')])]",
+        ):
+            self.assertRegex(self.refused("res.users", domain=domain), "^domain: ")
+
+    def test_every_stored_field_that_is_named_like_a_secret_was_looked_at(self):
+        found = {
+            name
+            for name, model in self.env.registry.items()
+            for field in model._fields.values()
+            if may_be_watched(model)
+            and SUSPICIOUS.search(field.name)
+            and field.type in ("char", "text")
+            and field.store
+            and not field.groups
+        }
+        self.assertFalse(found - LOOKED_AT)
+
+    def test_one_that_was_made_before_says_so_and_fires_nothing(self):
+        subscription = self.subscribe()
+        self.env.cr.execute(
+            "UPDATE mcp_event_subscription SET model_name = %s WHERE id = %s",
+            [min(SECRET_MODELS & set(self.env.registry)), subscription.id],
+        )
+        subscription.invalidate_recordset()
+        self.sweep()
+        self.assertEqual(subscription.health, "misconfigured")
+        self.assertRegex(subscription.sync_error, "^model_id: .* may not be watched")

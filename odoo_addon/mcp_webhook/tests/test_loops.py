@@ -1,0 +1,142 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""What causes itself stops, and nothing else does."""
+
+from unittest.mock import patch
+
+from odoo.tests import tagged
+
+from ..models import mcp_webhook_loop as loop
+from .common import WebhookCase
+
+PERSON, PROGRAM = (None, False), (None, True)
+
+
+@tagged("post_install", "-at_install")
+class TestLoops(WebhookCase):
+    def setUp(self):
+        super().setUp()
+        self.partner = self.Partner.create({"name": "A"})
+        self.subscription = self.subscribe(event_type="write", watched=["name"])
+        self.count = 0
+
+    def change(self, origin=PROGRAM, record=None):
+        """One change, committed, by whom `origin` says; the event's id, or None."""
+        self.count += 1
+        known = self.rows(self.subscription)
+        with patch.object(loop, "origin", lambda: origin):
+            (record or self.partner).name = f"Name {self.count}"
+            self.commit()
+        return (self.rows(self.subscription) - known).event_uuid
+
+    def failed(self):
+        return self.rows(self.subscription, status="failed")
+
+    def assertPaused(self):
+        self.assertTrue(self.subscription.paused)
+        (row,) = self.failed()
+        self.assertEqual(row.error_kind, "loop")
+        self.assertIn(f"(res.partner {self.partner.id})", row.error_message)
+        self.assertIn("resume", row.advice)
+        self.assertTrue(row.event, "it can be redelivered")
+        self.assertFalse(self.Outbox.search([("delivery_id", "=", row.id)]))
+        self.assertNotIn(row.event_uuid, self.sidecar.events, "it never left")
+
+    def test_same_record_by_programs_again_and_again(self):
+        for _event in range(loop.PER_RECORD):
+            self.change()
+        self.assertFalse(self.subscription.paused)
+        self.change()
+        self.assertPaused()
+        after = self.change()
+        row = self.rows(self.subscription, event_uuid=after)
+        self.assertEqual(row.status, "pending", "what comes after waits")
+        self.assertEqual(len(self.failed()), 1)
+
+    def test_a_resumed_one_starts_to_count_anew(self):
+        for _event in range(loop.PER_RECORD + 1):
+            self.change()
+        self.assertPaused()
+        self.subscription.action_resume()
+        for _event in range(loop.PER_RECORD):
+            self.change()
+        self.assertFalse(self.subscription.paused)
+        self.change()
+        self.assertTrue(self.subscription.paused)
+
+    def test_people_and_other_records_and_old_events_are_no_loop(self):
+        others = self.Partner.create([{"name": "B"} for _ in range(loop.PER_RECORD)])
+        self.commit()
+        for record in others:
+            self.change(record=record)
+        for _event in range(loop.PER_RECORD + 2):
+            self.change(PERSON)
+        for _event in range(loop.PER_RECORD):
+            self.change()
+        self.env.cr.execute(
+            "UPDATE mcp_webhook_delivery SET create_date = create_date - interval '1 h'"
+        )
+        self.change()
+        self.assertFalse(self.subscription.paused)
+
+    def test_rate_is_a_parameter(self):
+        set_param = self.env["ir.config_parameter"].set_param
+        set_param("mcp_webhook.loop_events", "3")
+        for _event in range(4):
+            self.change()
+        self.assertPaused()
+        for odd in ("²", "9" * 5000, "-1", "x"):
+            set_param("mcp_webhook.loop_events", odd)
+            self.assertEqual(
+                self.env["mcp.webhook.outbox"]._loop_events(), loop.PER_RECORD
+            )
+        set_param("mcp_webhook.loop_events", "0")
+        self.subscription.action_resume()
+        for _event in range(loop.PER_RECORD + 2):
+            self.change()
+        self.assertFalse(self.subscription.paused)
+
+    def test_a_mark_that_comes_back(self):
+        """Also where each event is about another record, as with creation."""
+        cause = None
+        for _event in range(loop.HOPS):
+            cause = self.change((cause, False))
+        self.assertFalse(self.subscription.paused)
+        self.change((cause, False))
+        self.assertPaused()
+
+    def test_a_chain_through_two_subscriptions(self):
+        other = self.subscribe(event_type="write", watched=["ref"])
+        cause = None
+        for _event in range(loop.HOPS):
+            cause = self.change((cause, False))
+            known = self.rows(other)
+            with patch.object(loop, "origin", lambda c=cause: (c, False)):
+                self.partner.ref = f"Ref {self.count}"
+                self.commit()
+            cause = (self.rows(other) - known).event_uuid
+        self.assertFalse(self.subscription.paused | other.paused)
+        self.change((cause, False))
+        self.assertPaused()
+
+    def test_marks_of_no_event_of_ours_are_nothing(self):
+        unknown = "01890000-0000-7000-8000-000000000000"
+        for _event in range(loop.HOPS + 2):
+            self.change((unknown, False))
+        self.assertFalse(self.subscription.paused)
+
+    def test_one_event_with_many_answers_is_no_loop(self):
+        """A receiver that needs many writes for one event comes to an end."""
+        cause = self.change()
+        for _event in range(loop.HOPS + 2):
+            self.change((cause, False))
+        self.assertFalse(self.subscription.paused)
+
+    def test_sweep_looks_too(self):
+        self.sidecar.down = True
+        for _event in range(loop.PER_RECORD + 1):
+            with patch.object(self.registry["mcp.webhook.outbox"], "_break_loops"):
+                self.change()
+        self.assertFalse(self.subscription.paused)
+        self.sidecar.down = False
+        self.sweep()
+        self.assertPaused()
