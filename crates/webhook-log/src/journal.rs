@@ -13,6 +13,8 @@
 //! * Its first two blocks are titles, each with the file's size and the number of one sync. The title of the next sync
 //!   is written before it and in the place of the older one, so that the store always finds its own: a journal that was
 //!   cut, or is of another state of the store, is known before anything is read from it.
+//! * A title also names the life in which it was written ([`Life`]): in another one the store's pages are not believed
+//!   before each was compared with its checksum, because a disk may have lost some that it said it had.
 
 use std::io;
 
@@ -29,8 +31,10 @@ const LARGEST: usize = 4 << 20;
 const ENOUGH: usize = 1 << 20;
 /// A title begins with this.
 const MAGIC: [u8; 8] = *b"mcpwjrn3";
-/// Magic, size, epoch, and the hash of them.
-const TITLE: usize = 8 + 8 + 16 + 16;
+/// Magic, size, epoch, life, and the hash of them.
+const TITLE: usize = 8 + 8 + 16 + 16 + 16;
+/// Where nobody can tell lives apart.
+const NO_LIFE: Life = [0; 16];
 /// Two blocks of titles stand before the records.
 const TITLES: u64 = 2 * BLOCK as u64;
 /// Memory that is kept for the next record.
@@ -38,6 +42,9 @@ const KEPT: usize = 256 << 10;
 
 /// The random number that names one sync of the store.
 pub(crate) type Epoch = [u8; 16];
+
+/// Names a machine since its start, and a file there: what was written in it can only be lost by a program.
+pub type Life = [u8; 16];
 
 /// A number that nobody can foretell.
 ///
@@ -108,6 +115,7 @@ pub(crate) struct Journal {
     file: Box<dyn StorageBackend>,
     size: u64,
     epoch: Epoch,
+    life: Life,
     /// Which of the two titles names `epoch`.
     title: u64,
     /// Where the records begin.
@@ -140,27 +148,37 @@ impl Journal {
             return Ok(Found::Foreign("it is empty"));
         }
         let titles = [read_title(&*file, 0)?, read_title(&*file, 1)?];
-        let own = titles.iter().position(|title| title.is_some_and(|(_, found)| found == epoch));
+        let own = titles.iter().position(|title| title.as_ref().is_some_and(|title| title.epoch == epoch));
         let (size, title, first) = match (own, untitled) {
-            (Some(own), _) => (titles[own].map_or(0, |(size, _)| size), own as u64, TITLES),
-            (None, Some(least)) if titles == [None, None] => (least, 0, 0),
-            (None, _) if titles == [None, None] => {
+            (Some(own), _) => (titles[own].as_ref().map_or(0, |title| title.size), own as u64, TITLES),
+            (None, Some(least)) if matches!(titles, [None, None]) => (least, 0, 0),
+            (None, _) if matches!(titles, [None, None]) => {
                 return Ok(Found::Foreign("it is cut short, or its beginning is damaged"));
             }
             (None, _) => {
                 return Ok(Found::Foreign("it belongs to another state of this store, or to another store"));
             }
         };
-        let journal =
-            Self { file, size: length, epoch, title, first, at: first, number: 0, spare: Vec::new() };
+        let journal = Self {
+            file,
+            size: length,
+            epoch,
+            life: NO_LIFE,
+            title,
+            first,
+            at: first,
+            number: 0,
+            spare: Vec::new(),
+        };
         Ok(if length < size { Found::Cut(journal) } else { Found::Whole(journal) })
     }
 
-    /// Makes a journal of at least `size` bytes of whatever is there. The store must not need what it held.
+    /// Makes a journal of at least `size` bytes of whatever is there. The store must not need what it held, and was
+    /// found sound in this life.
     ///
     /// # Errors
     /// The disk said no.
-    pub fn make(file: Box<dyn StorageBackend>, size: u64) -> io::Result<Self> {
+    pub fn make(file: Box<dyn StorageBackend>, size: u64, life: Option<Life>) -> io::Result<Self> {
         let length = file.len()?;
         if length < size {
             // Written, not only set: what is allocated at an append would be metadata to sync.
@@ -176,6 +194,7 @@ impl Journal {
             file,
             size,
             epoch: Epoch::default(),
+            life: life.unwrap_or(NO_LIFE),
             title: 0,
             first: TITLES,
             at: TITLES,
@@ -193,6 +212,7 @@ impl Journal {
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..16].copy_from_slice(&self.size.to_le_bytes());
         bytes[16..32].copy_from_slice(epoch);
+        bytes[32..48].copy_from_slice(&self.life);
         let hash = hash(epoch, &bytes[..TITLE - 16], &[]);
         bytes[TITLE - 16..TITLE].copy_from_slice(&hash);
         self.file.write((1 - self.title) * BLOCK as u64, &bytes)?;
@@ -286,8 +306,24 @@ impl Journal {
     }
 }
 
-/// Size and epoch that a title tells; none where it is none.
-fn read_title(file: &dyn StorageBackend, number: u64) -> io::Result<Option<(u64, Epoch)>> {
+/// What a title tells.
+struct Title {
+    size: u64,
+    epoch: Epoch,
+    life: Life,
+}
+
+/// Whether the journal was last written in this life.
+///
+/// # Errors
+/// The disk said no.
+pub(crate) fn is_of(file: &dyn StorageBackend, life: Life) -> io::Result<bool> {
+    let titles = [read_title(file, 0)?, read_title(file, 1)?];
+    Ok(titles.iter().flatten().any(|title| title.life == life))
+}
+
+/// One of the two titles; none where it is none.
+fn read_title(file: &dyn StorageBackend, number: u64) -> io::Result<Option<Title>> {
     let at = number * BLOCK as u64;
     if file.len()? < at + TITLE as u64 {
         return Ok(None);
@@ -296,7 +332,7 @@ fn read_title(file: &dyn StorageBackend, number: u64) -> io::Result<Option<(u64,
     file.read(at, &mut bytes)?;
     let epoch: Epoch = part(&bytes, 16);
     let is_one = bytes[..8] == MAGIC && bytes[TITLE - 16..] == hash(&epoch, &bytes[..TITLE - 16], &[]);
-    Ok(is_one.then(|| (u64::from_le_bytes(part(&bytes, 8)), epoch)))
+    Ok(is_one.then(|| Title { size: u64::from_le_bytes(part(&bytes, 8)), epoch, life: part(&bytes, 32) }))
 }
 
 fn hash(epoch: &Epoch, header: &[u8], content: &[u8]) -> [u8; 16] {

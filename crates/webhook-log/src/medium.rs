@@ -2,11 +2,14 @@
 
 use std::{
     fs, io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use redb::{Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
+use sha2::{Digest, Sha256};
+
+pub use crate::journal::Life;
 
 /// redb's own page cache. Lanes are read in pages, so more brings little.
 const CACHE_BYTES: usize = 8 << 20;
@@ -44,6 +47,12 @@ pub trait Medium: Send {
     /// A sync failed: what is read from now on must come from the disk itself. The system's cache may hold pages that
     /// it will never write.
     fn distrust(&mut self) {}
+
+    /// Tells whether the machine, or the file, may have become another one since the store was last open. `None`:
+    /// nobody can know. Then all of the store is compared with its checksums before it is believed.
+    fn life(&self) -> Option<Life> {
+        None
+    }
 }
 
 /// Why the store did not open.
@@ -128,12 +137,14 @@ impl From<DatabaseError> for OpenError {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
+    /// The disk failed once.
+    is_distrusted: bool,
 }
 
 impl File {
     /// The store in `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into() }
+        Self { path: path.into(), is_distrusted: false }
     }
 
     /// redb is not crash-safe before the second write of a new file's header, so that write must come before the
@@ -184,13 +195,25 @@ impl Medium for File {
 
     /// Pages that the system holds for clean are dropped, so that the next read goes to the disk.
     fn distrust(&mut self) {
+        self.is_distrusted = true;
         for path in [&self.path, &journal(&self.path)] {
             if let Ok(file) = fs::File::open(path) {
                 let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
             }
         }
     }
+    /// The machine since its start, and the file: not a copy of it.
+    fn life(&self) -> Option<Life> {
+        let boot = fs::read(BOOT_ID).ok().filter(|_| !self.is_distrusted)?;
+        let file = fs::metadata(&self.path).ok()?;
+        let names = Sha256::new().chain_update(boot).chain_update(file.dev().to_le_bytes());
+        let names = names.chain_update(file.ino().to_le_bytes()).finalize();
+        names.first_chunk().copied()
+    }
 }
+
+/// Where Linux tells one start of the machine from another; `random(4)`.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A file to be looked at. On a disk that cannot be written it is not locked.
 fn as_it_is(path: &Path) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {

@@ -70,7 +70,8 @@ pub(crate) fn rehearse<M: Medium>(
             _ => Ok(None),
         };
     };
-    let mut rehearsal = Rehearsal { medium, store: Some(store) };
+    let is_believed = is_same_life(medium)?;
+    let mut rehearsal = Rehearsal { medium, store: Some(store), is_believed };
     // redb can panic on a damaged page.
     let opened = catch_unwind(AssertUnwindSafe(|| open_as(&mut rehearsal, key, loss)));
     opened.unwrap_or_else(|_| Err(OpenError::Damaged("reading it panicked".to_owned()))).map(Some)
@@ -80,6 +81,15 @@ pub(crate) fn rehearse<M: Medium>(
 struct Rehearsal<'m, M> {
     medium: &'m mut M,
     store: Option<Box<dyn StorageBackend>>,
+    is_believed: bool,
+}
+
+/// Whether nothing but programs can have changed the store since it was last found sound.
+fn is_same_life<M: Medium>(medium: &mut M) -> Result<bool, OpenError> {
+    match (medium.life(), medium.journal()?) {
+        (Some(life), Some(journal)) => Ok(journal::is_of(&*journal, life)?),
+        _ => Ok(false),
+    }
 }
 
 impl<M: Medium> Medium for Rehearsal<'_, M> {
@@ -87,7 +97,9 @@ impl<M: Medium> Medium for Rehearsal<'_, M> {
 
     fn open(&mut self) -> Result<Database, OpenError> {
         let store = self.store.take().ok_or(OpenError::StoreMissing)?;
-        Ok(medium::builder().create_with_backend(Overlay::new(store)?)?)
+        let mut builder = medium::builder();
+        builder.set_check_integrity_on_open(!self.is_believed);
+        Ok(builder.create_with_backend(Overlay::new(store)?)?)
     }
 
     fn look(&mut self) -> Result<Option<Box<dyn StorageBackend>>, OpenError> {
@@ -117,7 +129,7 @@ pub(crate) fn open_as<M: Medium>(medium: &mut M, key: &SealingKey, loss: Loss) -
         return Err(OpenError::Newer { found: found.unwrap_or_default(), known: FORMAT });
     }
     let replayed = prepare(&database, medium, found, key, loss)?;
-    let mut journal = Journal::make(medium.make_journal()?, M::JOURNAL)?;
+    let mut journal = Journal::make(medium.make_journal()?, M::JOURNAL, medium.life())?;
     sync(database.begin_write().map_err(redb::Error::from)?, &mut journal)?;
     let (head, memory, lanes) = read(&database, key)?;
     Ok(Opened { database, journal, replayed, head, memory, lanes })

@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase};
 use crate::{
     due::Snapshot,
     log::Memory,
-    medium::{self, File, OpenError},
+    medium::{self, File, Medium, OpenError},
     opening::{self, Loss, Opened},
     seal::SealingKey,
 };
@@ -35,6 +35,16 @@ impl Look {
     /// It would not open. See [`OpenError`].
     pub fn at(store: &Path, key: &SealingKey) -> Result<Option<Self>, OpenError> {
         Ok(opening::rehearse(&mut File::new(store), key, Loss::default())?.map(Self::of))
+    }
+
+    /// The same, and compares every page with its checksum, as it is on the disk.
+    ///
+    /// # Errors
+    /// It would not open. See [`OpenError`].
+    pub fn closely(store: &Path, key: &SealingKey) -> Result<Option<Self>, OpenError> {
+        let mut file = File::new(store);
+        file.distrust();
+        Ok(opening::rehearse(&mut file, key, Loss::default())?.map(Self::of))
     }
 
     fn of(opened: Opened) -> Self {

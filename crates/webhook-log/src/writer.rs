@@ -125,8 +125,10 @@ impl<M: Medium + 'static> Writer<M> {
             }
         }
         let database = self.shared.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = database.as_ref().map(opening::close) {
-            tracing::warn!(%error, "the delivery log was not closed cleanly; the next start replays its journal");
+        // redb can panic on what a failing disk left.
+        let closed = catch_unwind(AssertUnwindSafe(|| database.as_ref().map(opening::close)));
+        if !matches!(closed, Ok(None | Some(Ok(())))) {
+            tracing::warn!("the delivery log was not closed cleanly; the next start replays its journal");
         }
         self.shared.health.send_replace(Health::Unavailable { reason: "the store was closed".to_owned() });
         *self.shared.patient.lock().unwrap_or_else(PoisonError::into_inner) = None;

@@ -131,7 +131,7 @@ const EPOCH: [u8; 16] = [1; 16];
 
 fn new_journal() -> (Disk, Journal) {
     let mut disk = Disk::default();
-    let mut journal = Journal::make(disk.make_journal().unwrap(), 64 << 10).unwrap();
+    let mut journal = Journal::make(disk.make_journal().unwrap(), 64 << 10, None).unwrap();
     begin(&mut journal, EPOCH);
     (disk, journal)
 }

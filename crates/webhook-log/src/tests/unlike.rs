@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, panic,
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -178,6 +178,48 @@ fn a_store_that_is_missing_cut_or_no_store_is_refused_and_never_made_anew_in_sil
     let folder = copy_of(&folder);
     fs::write(store(&folder), older).unwrap();
     refused(&folder, &KEY, false, "an older one", "another state");
+}
+
+#[test]
+fn a_page_that_the_disk_said_it_had_and_lost_is_missed_in_the_next_life_of_the_machine() {
+    const PAGE: usize = 4096;
+    let folder = left_behind();
+    let older = fs::read(store(&folder)).unwrap();
+    let log = start(&store(&folder), &KEY).unwrap();
+    accept(&log, (100..1000).map(|id| submission(id, 1)).collect());
+    log.close();
+    let whole = fs::read(store(&folder)).unwrap();
+    let lost = |page: usize| {
+        let range = page * PAGE..(page + 1) * PAGE;
+        let mut bytes = whole.clone();
+        bytes[range.clone()].fill(0);
+        if let Some(old) = older.get(range.clone()) {
+            bytes[range].copy_from_slice(old);
+        }
+        (bytes != whole).then_some(bytes)
+    };
+    let everybody = EVENTS as u64 + 900;
+    let (mut missed, mut lies) = (0, 0);
+    for (page, bytes) in (0..whole.len() / PAGE).filter_map(|page| Some((page, lost(page)?))) {
+        // Another file is another life. In the same one nobody looks at every page, but `verify`.
+        let copy = copy_of(&folder);
+        fs::write(store(&copy), &bytes).unwrap();
+        let key = SealingKey::new(&KEY);
+        match Look::at(&store(&copy), &key) {
+            Err(OpenError::Damaged(_)) => missed += 1,
+            Err(error) => panic!("page {page}: {error}"),
+            Ok(look) => {
+                let found = look.unwrap().read(|s| Ok((s.size()?.0, s.pending()?, s.check()?))).unwrap();
+                assert_eq!(found, (everybody, everybody, vec![]), "page {page}");
+                continue;
+            }
+        }
+        fs::write(store(&folder), &bytes).unwrap();
+        let believed = panic::catch_unwind(|| Look::at(&store(&folder), &SealingKey::new(&KEY)));
+        lies += u32::from(matches!(believed, Ok(Ok(_))));
+        assert!(Look::closely(&store(&folder), &key).is_err(), "page {page}");
+    }
+    assert!(missed > 5 && lies > 0, "{missed}, of which {lies} would have been believed");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub fn run(config: &Config) -> Result<()> {
         Ok(None) => return Err(Trouble::Unsound(data.key_is_missing().to_string()).into()),
         Err(error) => return Err(Trouble::Unsound(format!("{error:#}")).into()),
     };
-    match Look::at(&data.store(), &key) {
+    match Look::closely(&data.store(), &key) {
         Ok(Some(log)) => {
             let (faults, events, attempts) = look(&log)?;
             judge(&faults, events, attempts)
