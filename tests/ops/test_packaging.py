@@ -37,7 +37,7 @@ class Units(unittest.TestCase):
         single = (UNITS / "mcp-webhookd.service").read_text().splitlines()
         template = (UNITS / "mcp-webhookd@.service").read_text().splitlines()
         different = {left.split("=")[0] for left, right in zip(single, template, strict=True) if left != right}
-        self.assertEqual((len(single), different), (len(template), {"Description", "ExecStart", "StateDirectory"}))
+        self.assertEqual((len(single), different), (len(template), {"Description", "ExecStart", "StateDirectory", "RuntimeDirectory"}))
 
 
 def composed(**variables):

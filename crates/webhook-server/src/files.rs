@@ -95,6 +95,11 @@ impl DataDir {
         self.0.join("address")
     }
 
+    /// Names the Unix socket on which the running sidecar listens; empty where there is none.
+    pub fn socket_path(&self) -> PathBuf {
+        self.0.join("socket_path")
+    }
+
     /// Makes the folder and its files where they are missing, and refuses those that others can read.
     ///
     /// # Errors

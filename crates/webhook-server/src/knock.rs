@@ -95,15 +95,11 @@ fn latin1(text: &str) -> Option<HeaderValue> {
 /// # Errors
 /// No TLS roots could be loaded.
 pub fn client() -> reqwest::Result<reqwest::Client> {
-    builder().build()
-}
-
-/// The same, before it decides how it speaks TLS.
-pub fn builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .user_agent(concat!("mcp-webhookd/", env!("CARGO_PKG_VERSION")))
         .pool_max_idle_per_host(1)
+        .build()
 }

@@ -10,6 +10,7 @@ pub mod front;
 pub mod guests;
 pub mod health;
 pub mod knock;
+pub mod listener;
 pub mod live;
 pub mod metrics;
 pub mod rpc;

@@ -16,7 +16,6 @@ use jsonrpsee::server::{
 };
 use sd_notify::NotifyState;
 use tokio::{
-    net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
     task::JoinSet,
 };
@@ -26,12 +25,13 @@ use webhook_log::{Log, medium};
 use webhook_model::limits;
 
 use crate::{
-    advice::{self, Advise},
+    advice,
     config::Config,
     files::{self, DataDir},
     front::Front,
     guests::{Guest, Guests},
     knock,
+    listener::{Caller, Listener},
     live::{self, Live, LiveTransport},
     metrics,
     rpc::{Service, middleware::Methods},
@@ -50,7 +50,7 @@ const HEAD_TIME: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Sidecar {
     data: DataDir,
-    listener: TcpListener,
+    listener: Listener,
     address: SocketAddr,
     log: Log,
     front: Front,
@@ -79,11 +79,8 @@ impl Sidecar {
         let callers = || data.callers_for_start(token_file.as_deref());
         // A store that is refused finds everything as it was; where there is none, tokens are told of first.
         let early = if data.has_store() { None } else { Some(callers()?) };
-        let listener = TcpListener::bind(config.listen).await.advise(
-            format!("{} cannot be listened on", config.listen),
-            "end what listens there already, or choose another address with --listen ADDR:PORT",
-        )?;
-        let address = listener.local_addr()?;
+        let listener = Listener::bind(&config).await?;
+        let address = listener.address()?;
         let store = medium::File::new(data.store());
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await?;
         let log = log.map_err(|error| anyhow!(advice::of_open(&error)))?;
@@ -143,7 +140,9 @@ impl Sidecar {
     /// The address file could not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
         files::write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
-        tracing::info!(address = %self.address, data_dir = %self.data.path().display(), "mcp-webhookd is ready");
+        let socket = self.listener.socket().map(|path| format!("{}\n", path.display())).unwrap_or_default();
+        files::write_private(&self.data.socket_path(), socket.as_bytes())?;
+        tracing::info!(address = %self.address, socket = socket.trim(), data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
         tokio::spawn(knock::wait_for_odoo(self.log.clone(), stop.clone()));
         let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
@@ -159,6 +158,7 @@ impl Sidecar {
         let closing = tokio::task::spawn_blocking(move || log.close());
         let is_closed = tokio::time::timeout(CLOSE_TIME, closing).await.is_ok();
         let _ = std::fs::remove_file(self.data.address());
+        let _ = std::fs::remove_file(self.data.socket_path());
         match is_closed {
             true => tracing::info!("stopped"),
             false => tracing::warn!(
@@ -203,7 +203,7 @@ async fn dispatch(
 }
 
 /// One accept loop with the limits that jsonrpsee's own has not: connections, and the time for a head.
-async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>, stop: CancellationToken) {
+async fn accept(listener: Listener, front: Arc<Front>, service: Arc<Service>, stop: CancellationToken) {
     let request_bytes = u32::try_from(limits::REQUEST_BYTES).unwrap_or(u32::MAX);
     let config = ServerConfig::builder()
         .http_only()
@@ -224,7 +224,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
         let stream = tokio::select! {
             () = stop.cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(stream) => stream,
                 Err(error) => {
                     // Out of file descriptors, for example: a pause keeps this from becoming a busy loop.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -238,7 +238,6 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
             guest = guests.admit() => Arc::new(guest),
         };
         while connections.try_join_next().is_some() {}
-        let _ = stream.set_nodelay(true);
         let rpc = builder.clone().build(jsonrpsee::Methods::new(), stop_handle.clone());
         let (front, stop, greeter) = (Arc::clone(&front), stop.clone(), live.greeter());
         connections.spawn(async move {
@@ -255,7 +254,7 @@ async fn accept(listener: TcpListener, front: Arc<Front>, service: Arc<Service>,
 
 /// One connection, from the handshake to its end.
 async fn serve_connection<S>(
-    stream: TcpStream,
+    stream: Caller,
     greeter: &Greeter,
     front: Arc<Front>,
     guest: Arc<Guest>,

@@ -9,17 +9,17 @@ use rustls::{
     crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
-use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
 use tokio_util::either::Either;
 
-use crate::{config::Config, files, knock};
+use crate::{config::Config, files, listener::Caller};
 
 /// A handshake must be over within this time.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
-/// A caller's connection, with TLS or without.
-pub type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+/// A caller's connection: by the port, with TLS or without; or by the socket.
+pub type Stream = Either<Either<TcpStream, TlsStream<TcpStream>>, UnixStream>;
 
 /// Turns an accepted connection into one that may speak HTTP.
 #[derive(Clone)]
@@ -48,11 +48,16 @@ impl Greeter {
         self.0.is_some()
     }
 
-    /// The connection, or none when there was no handshake in time.
-    pub async fn greet(&self, stream: TcpStream) -> Option<Stream> {
-        let Some(acceptor) = &self.0 else { return Some(Either::Left(stream)) };
+    /// The connection, or none when there was no handshake in time. Nobody is between the ends of a socket, so there is
+    /// no TLS on it.
+    pub async fn greet(&self, caller: Caller) -> Option<Stream> {
+        let stream = match caller {
+            Caller::Tcp(stream) => stream,
+            Caller::Unix(stream) => return Some(Either::Right(stream)),
+        };
+        let Some(acceptor) = &self.0 else { return Some(Either::Left(Either::Left(stream))) };
         match tokio::time::timeout(HANDSHAKE_TIME, acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => Some(Either::Right(stream)),
+            Ok(Ok(stream)) => Some(Either::Left(Either::Right(stream))),
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a caller made no TLS session");
                 None
@@ -82,14 +87,15 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
 ///
 /// # Errors
 /// The file cannot be read.
-pub fn client_of(certificate: &Path) -> Result<reqwest::Client> {
+pub fn connector_of(certificate: &Path) -> Result<TlsConnector> {
     let pinned = Pinned { certificate: certificates(certificate)?.swap_remove(0), provider: provider() };
-    let config = ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(pinned))
         .with_no_client_auth();
-    Ok(knock::builder().tls_backend_preconfigured(config).build()?)
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn provider() -> Arc<CryptoProvider> {

@@ -1,57 +1,102 @@
-//! Calls the running sidecar, as its administration.
+//! Calls the running sidecar, as its administration. Who took its port while it was down hears neither token nor call:
+//! each connection begins with a challenge, and goes on when the answer shows that the token is known there.
 
 use std::{io, path::Path, time::Duration};
 
 use anyhow::Result;
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+};
+use tokio_rustls::TlsConnector;
 
 use super::Trouble;
-use crate::{config::Config, files::DataDir, knock, tls};
+use crate::{
+    config::Config,
+    files::DataDir,
+    tls,
+    token::{self, Tokens},
+};
 
 /// A whole check of a big log takes its time.
 const PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// A connection and its proof must be there within this time.
+const PROOF_TIME: Duration = Duration::from_secs(10);
+/// A page of health is no longer, whoever made it.
+const HEALTH_BYTES: usize = 64 << 10;
 
 /// Calls one sidecar.
-#[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
-    url: String,
+    way: Way,
+    address: String,
     token: String,
+    tokens: Tokens,
 }
 
+/// How one gets there.
+enum Way {
+    Socket(String),
+    Port,
+    Tls(TlsConnector),
+}
+
+/// What may go wrong between two ends.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 impl Client {
-    /// The sidecar of this data directory: `<data>/address` and `<data>/admin_token`.
+    /// The sidecar of this data directory: `<data>/socket_path`, else `<data>/address`, and `<data>/admin_token`.
     pub fn new(config: &Config) -> Result<Self> {
         let data = DataDir::choose(config.data_dir.clone())?;
         let address = read(&data.address(), data.path())?;
         let token = read(&data.admin_token(), data.path())?;
-        let (scheme, http) = match &config.tls_cert_file {
-            Some(certificate) => ("https", tls::client_of(certificate)?),
-            None => ("http", knock::client()?),
+        let socket = std::fs::read_to_string(data.socket_path()).unwrap_or_default();
+        let way = match (socket.trim(), &config.tls_cert_file) {
+            ("", None) => Way::Port,
+            ("", Some(certificate)) => Way::Tls(tls::connector_of(certificate)?),
+            (path, _) => Way::Socket(path.to_owned()),
         };
-        Ok(Self { http, url: format!("{scheme}://{address}/"), token })
+        Ok(Self { way, address, token, tokens: Tokens::read(&data.admin_token())? })
     }
 
     /// Where it is.
-    pub fn url(&self) -> &str {
-        &self.url
+    pub fn url(&self) -> String {
+        match &self.way {
+            Way::Socket(path) => format!("unix://{path}"),
+            Way::Port => format!("http://{}/", self.address),
+            Way::Tls(_) => format!("https://{}/", self.address),
+        }
     }
 
     /// One call.
     pub async fn call(&self, method: &str, params: Value) -> Result<Value> {
+        let proven = tokio::time::timeout(PROOF_TIME, self.connect());
+        let mut connection = proven.await.map_err(|_| self.unreachable("does not answer in time"))??;
         let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let request = self.http.post(&self.url).bearer_auth(&self.token).timeout(PATIENCE);
-        let answer = request.header("content-type", "application/json").body(body).send().await;
-        let answer = answer.map_err(|error| self.unreachable(&error))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|error| self.unreachable(&error))?;
-        let Ok(mut answer) = serde_json::from_str::<Value>(&text) else {
-            let what = match status.as_u16() {
-                401 => "refuses the admin token; is another sidecar running there? Give its --data-dir DIR",
-                _ => "is not mcp-webhookd; is another program on this port?",
-            };
+        let request = self
+            .request(Method::POST, "/")
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::from(body))?;
+        let exchange = async {
+            let answer = connection.send_request(request).await?;
+            let (head, body) = answer.into_parts();
+            Ok::<_, hyper::Error>((head.status, body.collect().await?.to_bytes()))
+        };
+        let answered = tokio::time::timeout(PATIENCE, exchange);
+        let answered = answered.await.map_err(|_| self.unreachable("does not answer in time"))?;
+        let (status, text) = answered.map_err(|_| self.unreachable("broke the connection off"))?;
+        let Ok(mut answer) = serde_json::from_slice::<Value>(&text) else {
             return Err(
-                Trouble::Refused(format!("what answers at {} (HTTP {status}) {what}", self.url)).into()
+                Trouble::Refused(format!("the sidecar at {} answered HTTP {status}", self.url())).into()
             );
         };
         match answer.get_mut("result") {
@@ -60,13 +105,66 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Trouble {
-        let what = if error.is_timeout() { "does not answer in time" } else { "cannot be reached" };
+    fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let host = if matches!(self.way, Way::Socket(_)) { "localhost" } else { &self.address };
+        Request::builder().method(method).uri(path).header(header::HOST, host)
+    }
+
+    /// A connection whose other end has proven itself.
+    async fn connect(&self) -> Result<SendRequest<Full<Bytes>>> {
+        let mut connection = self.open().await.map_err(|_| self.unreachable("cannot be reached"))?;
+        let challenge = token::random()?;
+        let asked = self.request(Method::GET, "/healthz").header("x-mcp-challenge", &challenge);
+        let answered = ask(&mut connection, asked.body(Full::default())?).await;
+        let proofs = answered.map(|answer| answer.headers().get("x-mcp-proof").cloned()).unwrap_or_default();
+        let proofs = proofs.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if self.tokens.proofs(&challenge).any(|own| proofs.split(',').any(|proof| proof == own)) {
+            return Ok(connection);
+        }
+        let said = "does not know the admin token, so nothing was sent to it; is another sidecar, or another program, \
+                    running there? End it, or give the sidecar's --data-dir DIR";
+        Err(Trouble::Refused(format!("what answers at {} {said}", self.url())).into())
+    }
+
+    async fn open(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
+        match &self.way {
+            Way::Socket(path) => speak(UnixStream::connect(path).await?).await,
+            Way::Port => speak(TcpStream::connect(&self.address).await?).await,
+            Way::Tls(connector) => {
+                let stream = TcpStream::connect(&self.address).await?;
+                let name = stream.peer_addr()?.ip().into();
+                speak(connector.connect(name, stream).await?).await
+            }
+        }
+    }
+
+    fn unreachable(&self, what: &str) -> Trouble {
         Trouble::Unreachable(format!(
             "the sidecar at {} {what}; is it running? Start it with: mcp-webhookd serve",
-            self.url
+            self.url()
         ))
     }
+}
+
+/// Speaks HTTP on a connection, until whoever asked lets go.
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> Result<SendRequest<Full<Bytes>>, Failure> {
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
+}
+
+/// An answer whose body was read, and let go.
+async fn ask(
+    connection: &mut SendRequest<Full<Bytes>>,
+    request: Request<Full<Bytes>>,
+) -> Result<Response<()>, Failure> {
+    let answer: Response<Incoming> = connection.send_request(request).await?;
+    let (head, body) = answer.into_parts();
+    Limited::new(body, HEALTH_BYTES).collect().await?;
+    connection.ready().await?;
+    Ok(Response::from_parts(head, ()))
 }
 
 /// What the sidecar said, and what to do about it.

@@ -15,6 +15,13 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
     ),
     (
         "server",
+        "socket",
+        "\"/run/mcp-webhookd/socket\"",
+        "A Unix socket for JSON-RPC as well, in a folder where no other program can put one while the sidecar is down.\nWithout it: socket in $RUNTIME_DIRECTORY, where systemd sets that; \"\": none.",
+        |c, v| put(&mut c.socket, Some(v.text()?.into())),
+    ),
+    (
+        "server",
         "data_dir",
         "\"/var/lib/mcp-webhookd\"",
         "Where tokens, key and delivery log are kept (mode 0600).\nWithout it: $STATE_DIRECTORY, else $XDG_STATE_HOME/mcp-webhookd, else ~/.local/state/mcp-webhookd.",
@@ -199,7 +206,7 @@ fn network(text: &str) -> Result<IpNet, String> {
 
 /// Keys that have no default: the example shows what they look like.
 pub(super) const WITHOUT_DEFAULT: &[&str] =
-    &["data_dir", "token_file", "tls_cert_file", "tls_key_file", "extra_ca_file"];
+    &["socket", "data_dir", "token_file", "tls_cert_file", "tls_key_file", "extra_ca_file"];
 
 /// An annotated configuration file: every key, commented out, with its default.
 pub fn example() -> String {

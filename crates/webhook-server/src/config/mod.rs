@@ -18,6 +18,8 @@ use self::keys::{Given, KEYS};
 pub struct Config {
     /// `[server] listen`: address and port; port 0 picks a free one.
     pub listen: SocketAddr,
+    /// `[server] socket`; none: `socket` in `$RUNTIME_DIRECTORY`, where that is set; empty: none at all.
+    pub socket: Option<PathBuf>,
     /// `[server] data_dir`; none: see [`crate::files::DataDir::choose`].
     pub data_dir: Option<PathBuf>,
     /// `[server] token_file`; none: `token` in the data directory.
@@ -64,6 +66,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8170)),
+            socket: None,
             data_dir: None,
             token_file: None,
             allowed_hosts: Vec::new(),

@@ -58,7 +58,7 @@ impl Operator {
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MCP_WEBHOOKD_")) {
             command.env_remove(name);
         }
-        command.env_remove("RUST_LOG").env_remove("NO_COLOR");
+        command.env_remove("RUST_LOG").env_remove("NO_COLOR").env_remove("RUNTIME_DIRECTORY");
         command.env("MCP_WEBHOOKD_NETWORK_ALLOW_HTTP", "true");
         command.arg("--data-dir").arg(data).args(arguments).stdin(Stdio::null());
         command
@@ -197,6 +197,7 @@ impl Drop for Operator {
 }
 
 /// What a command left behind.
+#[derive(Debug)]
 pub struct Ran {
     pub code: i32,
     pub out: String,

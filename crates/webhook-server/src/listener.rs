@@ -1,0 +1,148 @@
+//! Where callers come in: a TCP port, and a Unix socket that no other program can take while the sidecar is down.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Result, bail};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use crate::{advice::Advise, config::Config};
+
+const OTHER_SOCKET: &str = "give another path with [server] socket, or none";
+
+/// Both.
+#[derive(Debug)]
+pub struct Listener {
+    tcp: TcpListener,
+    unix: Option<OwnSocket>,
+}
+
+/// A caller's connection.
+#[derive(Debug)]
+pub enum Caller {
+    /// By way of the port.
+    Tcp(TcpStream),
+    /// By way of the socket.
+    Unix(UnixStream),
+}
+
+impl Listener {
+    /// Listens on `[server] listen`, and on `[server] socket` where there is one.
+    ///
+    /// # Errors
+    /// What is in the way, with the remedy.
+    pub async fn bind(config: &Config) -> Result<Self> {
+        let tcp = TcpListener::bind(config.listen).await.advise(
+            format!("{} cannot be listened on", config.listen),
+            "end what listens there already, or choose another address with --listen ADDR:PORT",
+        )?;
+        let unix = chosen(config).map(OwnSocket::bind).transpose()?;
+        Ok(Self { tcp, unix })
+    }
+
+    /// Address and port.
+    ///
+    /// # Errors
+    /// The system said no.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+
+    /// The socket's path.
+    pub fn socket(&self) -> Option<&Path> {
+        self.unix.as_ref().map(|socket| &*socket.path)
+    }
+
+    /// The next caller.
+    ///
+    /// # Errors
+    /// The system said no: out of file descriptors, for example.
+    pub async fn accept(&self) -> io::Result<Caller> {
+        let Some(unix) = &self.unix else { return Self::by_port(&self.tcp).await };
+        tokio::select! {
+            caller = Self::by_port(&self.tcp) => caller,
+            accepted = unix.listener.accept() => Ok(Caller::Unix(accepted?.0)),
+        }
+    }
+
+    async fn by_port(tcp: &TcpListener) -> io::Result<Caller> {
+        let (stream, _) = tcp.accept().await?;
+        let _ = stream.set_nodelay(true);
+        Ok(Caller::Tcp(stream))
+    }
+}
+
+/// The configured path, else `socket` in the folder that systemd made for the service.
+fn chosen(config: &Config) -> Option<PathBuf> {
+    let folder = || std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty());
+    let path = config.socket.clone().or_else(|| Some(PathBuf::from(folder()?).join("socket")))?;
+    (!path.as_os_str().is_empty()).then_some(path)
+}
+
+/// A socket that goes away with the sidecar.
+#[derive(Debug)]
+struct OwnSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl OwnSocket {
+    fn bind(path: PathBuf) -> Result<Self> {
+        let place = path.display();
+        check_folders(&path)?;
+        clear(&path)?;
+        let said = format!("the socket {place} cannot be listened on");
+        let listener = UnixListener::bind(&path).advise(&said, OTHER_SOCKET)?;
+        // Whoever may come in has a token, as on the port; what nobody else may is to put another socket here.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).advise(&said, OTHER_SOCKET)?;
+        Ok(Self { listener, path })
+    }
+}
+
+impl Drop for OwnSocket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Nobody but the sidecar's user and root can put something in the place of `path`.
+fn check_folders(path: &Path) -> Result<()> {
+    let place = path.display();
+    let said = || format!("the folder of the socket {place} cannot be looked at");
+    let folder = path.parent().unwrap_or(path).canonicalize().advise(said(), OTHER_SOCKET)?;
+    let own = rustix::process::geteuid().as_raw();
+    for (depth, folder) in folder.ancestors().enumerate() {
+        let found = fs::metadata(folder).advise(said(), OTHER_SOCKET)?;
+        let is_open = found.mode() & 0o022 != 0;
+        // In a folder with the sticky bit nobody moves what is another's.
+        let is_kept = depth > 0 && found.mode() & 0o1000 != 0;
+        if is_open && !is_kept || ![0, own].contains(&found.uid()) {
+            bail!(
+                "the socket {place} could be replaced by others: {} is not the sidecar's own or root's alone to write; \
+                 give a path in a folder of the sidecar's own with [server] socket",
+                folder.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a sidecar left that was killed.
+fn clear(path: &Path) -> Result<()> {
+    let place = path.display();
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Ok(found) if !found.file_type().is_socket() => {
+            bail!("{place} is there and no socket; {OTHER_SOCKET}");
+        }
+        _ => {}
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        bail!("another program listens on the socket {place}; end it, or {OTHER_SOCKET}");
+    }
+    fs::remove_file(path).advise(format!("the old socket {place} cannot be removed"), OTHER_SOCKET)
+}
