@@ -22,7 +22,7 @@ from odoo.models import BaseModel
 from odoo.tools import SQL
 
 from . import limits
-from .capture.watch import is_denied
+from .capture.watch import is_denied, is_watchable
 from .denied_models import holds_secrets
 from .sidecar import compact
 
@@ -212,11 +212,6 @@ def _check_condition_fields(env, domain, model):
 
 
 # -- fields and paths ----------------------------------------------------------------
-
-
-def is_watchable(field):
-    """A field whose value before and after a change can be compared."""
-    return bool(field.store) and field.type not in ("one2many", "binary")
 
 
 def check_watched(env, label, names, model_name):

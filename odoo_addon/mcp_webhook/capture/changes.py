@@ -4,11 +4,17 @@
 One statement for all models, so that what somebody waits for does not grow with them.
 """
 
+import logging
 from dataclasses import dataclass, field
+
+import psycopg2
 
 from odoo.tools import SQL, split_every
 
 from . import columns
+from .watch import Side, is_watchable
+
+_logger = logging.getLogger(__name__)
 
 AT_ONCE = 5_000  # records compared in one statement
 
@@ -43,7 +49,13 @@ class Changes:
 
     @property
     def names(self):
-        return sorted(n for n in self.watch.columns if n in self.model._fields)
+        fields = self.model._fields
+        # the transaction itself may have deleted a field, or made it one that is not stored
+        return sorted(
+            name
+            for name in self.watch.columns
+            if name in fields and is_watchable(fields[name])
+        )
 
     def query(self, number, ids):
         # without a time of the last write, an equal one leaves the row alone
@@ -99,28 +111,58 @@ class Changes:
 
 
 def compare(judge, journal, watches):
-    """:return: `[Changes]` of the models where something may have changed
+    """Each model's own trouble stays its own.
+
+    :return: `[Changes]` of the models where something may have changed; and what cannot
+        be compared, `{model name: Watch}`
     :param judge: within whose trial this happens
     """
-    found = []
+    found, lost = [], {}
     for model_name, watch in watches.items():
         if watch.subscriptions and journal.concerns(model_name, watch):
-            changes = _begun(judge, journal, model_name, watch)
+            try:
+                changes = _begun(judge, journal, model_name, watch)
+            except psycopg2.Error:
+                _lose(judge, lost, model_name, watch)
+                continue
             if changes is not None:
                 found.append(changes)
     for queries in _slices(found):
-        for number, *row in judge.noted(SQL(" UNION ALL ").join(queries)):
+        for number, *row in _asked(judge, found, queries, lost):
             found[number].found(*row)
+    found = [changes for changes in found if changes.model._name not in lost]
     for changes in found:
         gone = changes.differing.keys() - changes.alive
         for id_ in gone:
             del changes.differing[id_]
-    return found
+    return found, lost
+
+
+def _asked(judge, found, queries, lost):
+    """Rows of all the queries; where that fails, of each that does not fail alone."""
+    try:
+        return judge.noted(SQL(" UNION ALL ").join(query for _number, query in queries))
+    except psycopg2.Error:
+        judge.end()
+    rows = []
+    for number, query in queries:
+        try:
+            rows += judge.noted(query)
+        except psycopg2.Error:
+            _lose(judge, lost, found[number].model._name, found[number].watch)
+    return rows
+
+
+def _lose(judge, lost, model_name, watch):
+    """Within the handling of an error."""
+    _logger.exception("%s cannot be compared; its events are built later", model_name)
+    judge.end()
+    lost[model_name] = watch
 
 
 def _begun(judge, journal, model_name, watch):
     touched = journal.of(model_name)
-    others = relinked(judge, journal, watch, touched)
+    others = relinked(judge, journal, model_name, watch)
     if not (_matters(watch, touched) or any(others.values())):
         return None
     ids = touched.ids().union(*others.values())
@@ -131,16 +173,29 @@ def _begun(judge, journal, model_name, watch):
     return changes
 
 
-def relinked(judge, journal, watch, touched):
+def relinked(judge, journal, model_name, watch):
     """`{name of a watched many2many: ids whose members have changed}`"""
-    found = {}
+    found, touched = {}, journal.of(model_name)
+    model = judge.env[model_name]
     for name in watch.watched & watch.sides.keys():
         side = watch.sides[name]
+        if not _is_side(model._fields.get(name), side):
+            continue
         pairs = journal.pairs.get(side.relation)
         if pairs is not None:
             found[name] = {pair[side.index] for pair in pairs.changed(judge.noted)}
             touched.note_user(found[name], pairs.user_id)
     return found
+
+
+def _is_side(field_, side):
+    """Whether the field still shows the relation: the transaction may have changed it."""
+    return bool(
+        field_
+        and field_.type == "many2many"
+        and is_watchable(field_)
+        and Side.of(field_) == side
+    )
 
 
 def living(judge, model_name, ids):
@@ -164,7 +219,7 @@ def _slices(found):
     queries, size = [], 0
     for number, changes in enumerate(found):
         for some in split_every(AT_ONCE, changes.ids, list):
-            queries.append(changes.query(number, some))
+            queries.append((number, changes.query(number, some)))
             size += len(some)
             if size >= AT_ONCE:
                 yield queries

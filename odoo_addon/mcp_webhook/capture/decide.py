@@ -116,16 +116,19 @@ def _jobs(found):
 
 def _judged(judge, journal, watches):
     """What there is to tell, with what is told of it."""
-    jobs = _jobs(compare(judge, journal, watches))
-    settings = judge.settings({job.subscription_id for job in jobs}) if jobs else {}
+    found, lost = compare(judge, journal, watches)
+    jobs, late = _jobs(found), list(_noted(journal, lost, *_unreadable(journal)))
+    ids = {job.subscription_id for job in (*jobs, *late)}
+    settings = judge.settings(ids) if ids else {}
     _store_all(judge, journal, jobs, settings)
+    _store_all(judge, journal, late, settings, is_late=True)
 
 
 def _unjudged(judge, journal, watches):
     """What was noted and is still so, for whoever might want it; late."""
 
     def relinked_in(model_name, watch):
-        return relinked(judge, journal, watch, journal.of(model_name))
+        return relinked(judge, journal, model_name, watch)
 
     def gone_of(model_name):
         parting = journal.of(model_name).parting.keys()
@@ -138,17 +141,18 @@ def _unjudged(judge, journal, watches):
 
 def _unread(judge, journal, watches):
     """All that was noted, without reading anything; late."""
-    jobs = list(
-        _noted(
-            journal,
-            watches,
-            lambda model_name, watch: {},
-            lambda model_name: journal.of(model_name).parting.keys(),
-        )
-    )
+    jobs = list(_noted(journal, watches, *_unreadable(journal)))
     watchers = (w for watch in watches.values() for w in watch.subscriptions)
     settings = {w.id: Setting.unread(w.id, w.uuid, w.company_id) for w in watchers}
     _store_all(judge, journal, jobs, settings, is_late=True)
+
+
+def _unreadable(journal):
+    """The two functions that `_noted` takes, where nothing can be asked."""
+    return (
+        lambda model_name, watch: {},
+        lambda model_name: journal.of(model_name).parting.keys(),
+    )
 
 
 def _noted(journal, watches, relinked_in, gone_of):
@@ -159,9 +163,12 @@ def _noted(journal, watches, relinked_in, gone_of):
         touched = journal.of(model_name)
         others, gone = relinked_in(model_name, watch), gone_of(model_name)
         for watcher in watch.subscriptions:
-            changed = set(touched.before if watcher.fields else touched.written)
-            changed.update(*(others.get(name, ()) for name in watcher.fields))
-            if watcher.recomputed:
+            changed = set(touched.written)
+            if watcher.fields:
+                names, before = set(watcher.fields), touched.before.items()
+                changed = {id_ for id_, kept in before if names & kept.keys()}
+                changed.update(*(others.get(name, ()) for name in names))
+            elif watcher.recomputed:
                 changed.update(touched.recomputed)
             kinds = {
                 "create": touched.created.keys(),

@@ -31,6 +31,11 @@ def is_denied(model_name):
     return model_name in DENIED_MODELS or model_name.startswith(DENIED_PREFIXES)
 
 
+def is_watchable(field_):
+    """A field whose value before and after a change can be compared."""
+    return bool(field_.store) and field_.type not in ("one2many", "binary")
+
+
 @dataclass(frozen=True)
 class WatchedBy:
     """One subscription, as far as noting and comparing need to know it.

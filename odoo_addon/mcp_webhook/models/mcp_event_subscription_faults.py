@@ -6,6 +6,7 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 
 from .. import validation
+from ..capture.watch import is_watchable
 
 # The sidecar's names of fields, where ours differ.
 FIELD_NAMES = {
@@ -107,13 +108,18 @@ class McpEventSubscription(models.Model):
                 stored.model_name,
             )
         names = (stored.watched_field_names or "").split(",")
-        missing = [name for name in names if name and name not in model._fields]
-        if not missing:
+        fields = model._fields
+        unfit = [
+            name
+            for name in filter(None, names)
+            if name not in fields or not is_watchable(fields[name])
+        ]
+        if not unfit:
             return None
         return self.env._(
-            "watched_field_ids: %(names)s no longer exists in %(model)s. "
-            "Nothing is sent until you correct the watched fields.",
-            names=", ".join(missing),
+            "watched_field_ids: %(names)s no longer exists in %(model)s, or is no longer "
+            "stored. Nothing is sent until you correct the watched fields.",
+            names=", ".join(unfit),
             model=stored.model_name,
         )
 

@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What subscriptions hang on goes: a user, a company, a reference, the whole selection."""
 
+from unittest.mock import patch
+
 from odoo.exceptions import ValidationError
 from odoo.tests import new_test_user, tagged
 
@@ -116,6 +118,53 @@ class TestLifecycle(WebhookCase):
     def test_links_that_are_records_are_watched_there(self):
         with self.assertRaisesRegex(ValidationError, "records of mail.notification"):
             self.subscribe("mail.message", watched=["notified_partner_ids"])
+
+    def test_what_cannot_be_compared_makes_no_other_model_late(self):
+        """A column, a table of links, and a table that are gone when it is decided."""
+        partner = self.Partner.create({"name": "A"})
+        title = self.env["res.partner.industry"].create({"name": "T"})
+        group = self.env["res.country.group"].create({"name": "G"})
+        well = self.subscribe(event_type="write", watched=["name"])
+        unwritten = self.subscribe("res.partner.industry", watched=["full_name"])
+        broken = {
+            title: self.subscribe("res.partner.industry", watched=["name"]),
+            group: self.subscribe("res.country.group", watched=["country_ids"]),
+        }
+        title.name = "U"
+        group.country_ids = self.env.ref("base.be")
+        partner.name = "B"
+        self.env.flush_all()
+        self.env.cr.execute("ALTER TABLE res_partner_industry DROP COLUMN name")
+        self.env.cr.execute("DROP TABLE res_country_res_country_group_rel")
+        with self.assertLogs("odoo.addons.mcp_webhook.capture.changes", "ERROR") as logs:
+            (row,) = self.rows(well)
+        self.assertEqual(len(logs.output), 2, "the fault has fired")
+        self.assertTrue(row.event)
+        self.assertFalse(self.rows(unwritten), "its field was not written")
+        (row,) = self.rows(broken[title])
+        self.assertFalse(row.event)
+
+    def test_field_that_the_transaction_stores_no_more(self):
+        """Nobody is told of it, and it costs the other watched fields nothing."""
+        partner = self.Partner.create({"name": "A"})
+        both = self.subscribe(event_type="write", watched=["name", "ref", "category_id"])
+        other = self.subscribe(event_type="write", watched=["name"])
+        quiet = self.subscribe("res.partner.industry", event_type="write")
+        partner.write({"name": "B", "ref": "R"})
+        self.env.flush_all()
+        fields = self.Partner._fields
+        with patch.object(fields["ref"], "store", False):
+            for subscription in (both, other):
+                (row,) = self.rows(subscription)
+                self.assertTrue(row.event)
+            self.assertFalse(self.rows(quiet))
+        for name in ("ref", "category_id"):
+            with self.subTest(name), patch.object(fields[name], "store", False):
+                self.assertIn(f"watched_field_ids: {name} no longer", both._fault())
+                self.assertFalse(other._fault())
+                watchers = self.env["mcp.event.subscription"]._read_watched()
+                found = {w.id for w in watchers["res.partner"]}
+                self.assertTrue(other.id in found and both.id not in found)
 
     def test_deletion_of_none(self):
         self.assertTrue(self.env["mcp.event.subscription"].browse().unlink())
