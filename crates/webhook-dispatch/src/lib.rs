@@ -8,6 +8,7 @@ mod attempts;
 mod cancel;
 pub mod clock;
 mod dispatcher;
+mod kept;
 mod lane;
 mod lines;
 #[cfg(test)]

@@ -497,16 +497,38 @@ async fn a_thousand_hanging_endpoints_with_backlogs_do_not_starve_a_healthy_one(
 /// The store may hold what another version let through: it ends as failed, again after a restart, and stops nobody.
 #[tokio::test]
 async fn a_stored_template_that_does_not_compile_is_a_failed_attempt() {
-    let mut poisoned = subscription(1);
-    poisoned.payload_template = Some(serde_json::json!({"text": "{% include \"x\" %}{{ nope".to_owned()}));
-    let mut stage = Stage::new([poisoned, subscription(2)]).await;
-    let [event] = stage.submit(1, 1).await[..] else { unreachable!() };
-    let error = stage.settled(event, 1).await[0].error.clone().unwrap();
-    assert_eq!(error.kind, Failure::Render, "{error:?}");
+    // A long one is not kept, but compiled for each payload.
+    let of = |lane, before: &str| {
+        let text = format!("{before}{{% include \"x\" %}}{{{{ nope");
+        Subscription { payload_template: Some(serde_json::json!({ "text": text })), ..subscription(lane) }
+    };
+    let mut stage = Stage::new([of(1, ""), subscription(2), of(3, &"x".repeat(20_000))]).await;
+    for lane in [1, 3] {
+        let [event] = stage.submit(lane, 1).await[..] else { unreachable!() };
+        let error = stage.settled(event, 1).await[0].error.clone().unwrap();
+        assert_eq!(error.kind, Failure::Render, "{error:?}");
+    }
     let [other] = stage.submit(2, 1).await[..] else { unreachable!() };
     stage.hit_of(other).await.answers(200);
     stage.settled(other, 1).await;
     stage.end().await;
+}
+
+#[tokio::test]
+async fn a_template_renders_the_same_however_long_it_is() {
+    for length in [0, 20_000] {
+        let text = format!("{}{{{{ event_id }}}}", "x".repeat(length));
+        let template = Some(serde_json::json!({ "text": text }));
+        let long = Subscription { payload_template: template, ..subscription(1) };
+        let mut stage = Stage::new([long]).await;
+        for event in stage.submit(1, 2).await {
+            stage.hit_of(event).await.answers(200);
+            let payload = stage.settled(event, 1).await[0].payload.clone().unwrap();
+            let expected = format!("{}{event}", "x".repeat(length));
+            assert_eq!(payload, serde_json::json!({ "text": expected }).to_string());
+        }
+        stage.end().await;
+    }
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use webhook_model::{Attempt, EndpointUrl, Failure, Invalid, Millis, Outcome, Subscription, decide, limits};
 
 use crate::{
+    kept::{self, Compiled},
     sign,
     template::{Effort, Template},
     transport::{Request, Secrets},
@@ -18,10 +19,10 @@ const PROMPT_BYTES: usize = 32 << 10;
 /// Headers of the signature and of HTTP itself.
 const ADDED_HEADERS: usize = 8;
 
-/// A subscription with its template compiled.
+/// A subscription with what is made of it once.
 pub(crate) struct Prepared {
     pub subscription: Arc<Subscription>,
-    template: Option<Result<Arc<Template>, Invalid>>,
+    template: Option<Compiled>,
     url: Option<Arc<EndpointUrl>>,
     /// Host and port, as a log line names them.
     pub host: String,
@@ -34,9 +35,7 @@ pub(crate) type Made = Result<(Request, Option<Bytes>), Outcome>;
 
 impl Prepared {
     pub fn new(subscription: Arc<Subscription>) -> Self {
-        let template = subscription.payload_template.as_ref().map(|source| {
-            Template::compile(source, subscription.dialect, subscription.endpoint.host()).map(Arc::new)
-        });
+        let template = Compiled::of(&subscription);
         let mut headers = HeaderMap::new();
         for (name, value) in subscription.endpoint.headers.iter() {
             // Checked when the subscription was saved; what would not parse now is left out rather than sent bent.
@@ -73,8 +72,9 @@ impl Prepared {
         };
         let payload = match &self.template {
             None => body,
-            Some(Err(invalid)) => return Err(failed(Failure::Render, invalid.to_string())),
-            Some(Ok(template)) => Bytes::from(render(template, body, turn).await?),
+            Some(Compiled::Kept(Err(invalid), _)) => return Err(unfit(invalid)),
+            Some(Compiled::Kept(Ok(template), _)) => Bytes::from(render(template, body, turn).await?),
+            Some(Compiled::Anew) => Bytes::from(render_anew(&self.subscription, body, turn).await?),
         };
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
@@ -107,12 +107,40 @@ async fn render(template: &Arc<Template>, body: Bytes, turn: &Semaphore) -> Resu
             rendered => return rendered.map_err(|unrendered| unrendered.outcome),
         }
     }
-    // Not on this thread, on which every other endpoint waits; and nothing but the body is held until then.
-    let _turn = turn.acquire().await;
     let template = Arc::clone(template);
-    let rendered = tokio::task::spawn_blocking(move || render_within(&template, &body, Effort::Full)).await;
-    let rendered = rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-    rendered.map_err(|unrendered| unrendered.outcome)
+    elsewhere(turn, move || render_fully(&template, &body)).await
+}
+
+/// With a template that is not kept.
+async fn render_anew(
+    subscription: &Arc<Subscription>,
+    body: Bytes,
+    turn: &Semaphore,
+) -> Result<String, Outcome> {
+    let subscription = Arc::clone(subscription);
+    let work = move || {
+        let template = kept::compile(&subscription).map_err(|invalid| unfit(&invalid))?;
+        render_fully(&template, &body)
+    };
+    elsewhere(turn, work).await
+}
+
+/// Not on this thread, on which every other endpoint waits; one at a time, and until then nothing but the body is held.
+async fn elsewhere(
+    turn: &Semaphore,
+    work: impl FnOnce() -> Result<String, Outcome> + Send + 'static,
+) -> Result<String, Outcome> {
+    let _turn = turn.acquire().await;
+    let rendered = tokio::task::spawn_blocking(work).await;
+    rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
+}
+
+fn render_fully(template: &Template, body: &[u8]) -> Result<String, Outcome> {
+    render_within(template, body, Effort::Full).map_err(|unrendered| unrendered.outcome)
+}
+
+fn unfit(invalid: &Invalid) -> Outcome {
+    failed(Failure::Render, invalid.to_string())
 }
 
 struct Unrendered {
