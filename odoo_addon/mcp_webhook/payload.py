@@ -18,6 +18,7 @@ from odoo import models
 from odoo.exceptions import AccessError, MissingError
 from odoo.tools import split_every
 
+from .denied_models import holds_secrets, is_secret
 from .sidecar import compact
 from .words import _lt, detailed
 
@@ -196,13 +197,15 @@ def _fill(node, record, tree, budget):
     """Put the values of a record's fields into its JSON object."""
     for name, subtree in tree.items():
         field = record._fields.get(name)
-        if field is None or field.type == "binary":
+        if field is None or field.type == "binary" or is_secret(field):
             continue
         if not record._has_field_access(field, "read"):
             continue
         try:
             value = record[name]
             if isinstance(value, models.BaseModel):
+                if holds_secrets(value._name):
+                    continue
                 _fill_related(node, name, value, field, subtree, budget)
             elif field.type == "properties":
                 node[name] = _properties(record, field, budget)

@@ -23,7 +23,7 @@ from odoo.tools import SQL
 
 from . import limits
 from .capture.watch import is_denied, is_watchable
-from .denied_models import holds_secrets
+from .denied_models import holds_secrets, is_secret
 from .sidecar import compact
 
 MAX_DOTS = 3  # in an enrich path
@@ -196,7 +196,7 @@ def _check_condition_fields(env, domain, model):
             field = current._fields.get(name)
             if field is None:
                 break  # a property, or a fault that `validate` words better
-            if not current._has_field_access(field, "read"):
+            if is_secret(field) or not current._has_field_access(field, "read"):
                 raise AccessError(name)
             if not field._description_searchable:
                 message = f"{name} is computed when it is read and cannot be searched"
@@ -332,6 +332,17 @@ def _check_may_leave(env, label, path, field):
             label,
             env._(
                 "%(path)s: %(name)s is reserved for certain groups and may not leave. "
+                "Expected other fields. Example: name.",
+                path=path,
+                name=field.name,
+            ),
+        )
+
+    if is_secret(field):
+        refuse(
+            label,
+            env._(
+                "%(path)s: %(name)s is named like a credential, and those never leave. "
                 "Expected other fields. Example: name.",
                 path=path,
                 name=field.name,

@@ -1,10 +1,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import re
+from types import SimpleNamespace
 
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 
-from ..denied_models import SECRET_MODELS, holds_secrets
+from ..denied_models import SECRET_MODELS, holds_secrets, is_secret
 from ..validation import may_be_watched
 from .common import WebhookCase
 
@@ -63,6 +64,64 @@ class TestDeniedModels(WebhookCase):
             "[('api_key_ids', 'any', [('name', '=like', 'a%')])]",
         ):
             self.assertRegex(self.refused("res.users", domain=domain), "^domain: ")
+
+    def test_fields_that_are_named_like_credentials_stay_at_home(self):
+        """In a model that may be watched: at save, in a filter, and stored before."""
+        action = self.env["ir.actions.server"].create(
+            {
+                "name": "A",
+                "model_id": self.env["ir.model"]._get_id("res.partner"),
+                "state": "webhook",
+                "webhook_url": "https://example.com/canary",
+            }
+        )
+        told = self.refused("ir.actions.server", enrich_fields="webhook_url")
+        self.assertRegex(told, "^enrich_fields: .*credential")
+        domain = "[('webhook_url', '=like', 'https://example.com/c%')]"
+        told = self.refused("ir.actions.server", domain=domain)
+        self.assertRegex(told, "^domain: ")
+        subscription = self.subscribe("ir.actions.server", enrich_fields="name")
+        self.env.cr.execute(
+            "UPDATE mcp_event_subscription SET enrich_fields = %s WHERE id = %s",
+            ["name\nwebhook_url", subscription.id],
+        )
+        subscription.invalidate_recordset()
+        action.name = "B"
+        (event,) = self.events(subscription)
+        self.assertEqual(event["records"], [{"id": action.id, "name": "B"}])
+
+    def test_what_is_named_like_a_credential(self):
+        def field(name, type_="char", manual=False):
+            return SimpleNamespace(name=name, type=type_, manual=manual)
+
+        for name in (
+            "access_token",
+            "invite_token",
+            "google_calendar_rtoken",
+            "adyen_api_key",
+            "l10n_hu_edi_signature_key",
+            "viva_com_webhook_verification_key",
+            "mp_webhook_secret_key",
+            "dpopay_bearer_token",
+            "glory_password",
+            "password",
+            "client_secret",
+            "credential_identifier",
+            "x_studio_api_key",
+            "webhook_url",
+        ):
+            self.assertTrue(is_secret(field(name, manual=name.startswith("x_"))), name)
+        for name in (
+            "name",
+            "keyword",
+            "tokenize_note",
+            "secretary",
+            "passport_id",
+            "key",
+        ):
+            self.assertFalse(is_secret(field(name)), name)
+        self.assertFalse(is_secret(field("x_customer_key", manual=True)))
+        self.assertFalse(is_secret(field("token_id", "many2one")))
 
     def test_every_stored_field_that_is_named_like_a_secret_was_looked_at(self):
         found = {
