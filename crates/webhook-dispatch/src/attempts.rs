@@ -27,6 +27,8 @@ pub(crate) struct Work {
     pub row: DueRow,
     /// What it is made with; none where the subscription is not active.
     pub prepared: Option<Arc<Prepared>>,
+    /// Bytes that it holds.
+    pub bytes: usize,
 }
 
 /// An attempt that ended.
@@ -36,6 +38,8 @@ pub(crate) struct Done {
     pub attempt: Attempt,
     pub finished: decide::Finished,
     pub prepared: Option<Arc<Prepared>>,
+    /// As its [`Work`] had them.
+    pub bytes: usize,
 }
 
 /// What attempts need of the world.
@@ -113,7 +117,7 @@ impl<T: Transport, C: Clock> Attempts<T, C> {
 
 /// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
 async fn make<T: Transport, C: Clock>(means: &Means<T, C>, work: Box<Work>) -> Done {
-    let Work { lane, row: DueRow { seq, attempt, body }, prepared } = *work;
+    let Work { lane, row: DueRow { seq, attempt, body }, prepared, bytes } = *work;
     let made = AssertUnwindSafe(attempt_once(means, prepared.as_deref(), &attempt, body));
     let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
         payload: None,
@@ -121,7 +125,7 @@ async fn make<T: Transport, C: Clock>(means: &Means<T, C>, work: Box<Work>) -> D
         duration: None,
         at: means.clock.now(),
     });
-    Done { lane, seq, attempt, finished, prepared }
+    Done { lane, seq, attempt, finished, prepared, bytes }
 }
 
 async fn attempt_once<T: Transport, C: Clock>(

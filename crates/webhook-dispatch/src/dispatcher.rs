@@ -18,7 +18,7 @@ use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use webhook_log::{DueRow, Hold, Log, Settlement, Snapshot, StoreError, Unavailable};
-use webhook_model::{Failure, Millis, SubscriptionId, decide, limits, pace};
+use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
     attempts::{Attempts, Done, Work},
@@ -37,6 +37,13 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// Attempts under way or unsettled that lanes in trouble leave to the others, so that no number of endpoints that
 /// hang can take every place.
 const RESERVE: usize = limits::UNSETTLED / 8;
+
+/// Bodies under way, and bodies and answers whose outcomes are not on disk, take no more together; the last attempt to
+/// start may exceed it.
+pub(crate) const HELD_BYTES: usize = 32 << 20;
+
+/// What of them lanes in trouble leave to the others.
+const RESERVE_BYTES: usize = HELD_BYTES / 8;
 
 /// With so many outcomes that are not on disk, the next ones wait for no company: places run out.
 const MANY_UNSETTLED: usize = limits::UNSETTLED / 2;
@@ -70,6 +77,9 @@ pub struct Dispatcher<T, C> {
     extra: usize,
     settling: FuturesUnordered<Settling>,
     unsettled: usize,
+    /// Bytes that attempts under way hold, and outcomes that are not on disk.
+    running_bytes: usize,
+    unsettled_bytes: usize,
     /// Outcomes that the store did not take; handed in again when it works.
     unrecorded: Vec<Settlement>,
     /// Something waits for the outcomes to be on disk.
@@ -101,6 +111,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
+            running_bytes: 0,
+            unsettled_bytes: 0,
             unrecorded: Vec::new(),
             is_urgent: false,
             patience: None,
@@ -207,7 +219,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn end(&mut self, done: Done) {
         self.free_slot(&done);
         self.mark_ready(done.lane);
-        let Done { seq, attempt, finished, prepared, .. } = done;
+        let Done { seq, attempt, finished, prepared, bytes, .. } = done;
+        self.running_bytes -= bytes;
         let rules = prepared.as_ref().map_or_else(|| 1.into(), |prepared| prepared.rules());
         let (attempt, mut next) = decide::settle(attempt, finished, rules, decide::Jitter(rand::random()));
         if let Some(due) = next.as_mut().and_then(|next| next.next_attempt_at.as_mut()) {
@@ -216,8 +229,14 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.counters.count(&attempt);
         observe::log_attempt(&attempt, host(prepared.as_ref()), next.as_ref());
         let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
-        self.unrecorded.push(Settlement { seq, attempt, next, payload_is_event_body });
+        self.record(Settlement { seq, attempt, next, payload_is_event_body });
+    }
+
+    /// An outcome that is to go to the writer.
+    fn record(&mut self, settlement: Settlement) {
         self.unsettled += 1;
+        self.unsettled_bytes += weight(&settlement);
+        self.unrecorded.push(settlement);
     }
 
     /// Ends a pending attempt that is not under way. Its outcome goes the way of all others.
@@ -246,8 +265,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let (attempt, next) = decide::settle(row.attempt, finished, 1, decide::Jitter(0.0));
         self.counters.count(&attempt);
         observe::log_attempt(&attempt, host(prepared.as_ref()), None);
-        self.unrecorded.push(Settlement { seq: wish.seq, attempt, next, payload_is_event_body: false });
-        self.unsettled += 1;
+        self.record(Settlement { seq: wish.seq, attempt, next, payload_is_event_body: false });
         self.is_urgent = true;
         self.wishes.wait_for(wish.seq, wish.answer);
     }
@@ -271,7 +289,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             return;
         }
         let batch: Arc<[Settlement]> = std::mem::take(&mut self.unrecorded).into();
-        let is_urgent = std::mem::take(&mut self.is_urgent) || self.unsettled >= MANY_UNSETTLED;
+        let are_many = self.unsettled >= MANY_UNSETTLED || self.unsettled_bytes >= HELD_BYTES / 2;
+        let is_urgent = std::mem::take(&mut self.is_urgent) || are_many;
         let pending = match is_urgent {
             true => self.log.settle(Arc::clone(&batch)),
             false => {
@@ -305,6 +324,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             self.mark_ready(lane_id);
         }
         self.unsettled -= batch.len();
+        self.unsettled_bytes -= batch.iter().map(weight).sum::<usize>();
         wishes.into_iter().for_each(|wish| self.cancel(wish));
     }
 
@@ -364,7 +384,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     ) -> Result<(), StoreError> {
         while let Some(id) = self.ready.take() {
             let places = limits::UNSETTLED.saturating_sub(self.attempts.running() + self.unsettled);
-            if places == 0 {
+            let room = HELD_BYTES.saturating_sub(self.running_bytes + self.unsettled_bytes);
+            if places == 0 || room == 0 {
                 waiting.push(id);
                 break;
             }
@@ -375,7 +396,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 continue;
             }
             let wants_extra = lane.running() > 0 && pool_is_empty;
-            if wants_extra || (lane.pace().is_troubled() && places <= RESERVE) {
+            let is_scarce = places <= RESERVE || room <= RESERVE_BYTES;
+            if wants_extra || (lane.pace().is_troubled() && is_scarce) {
                 waiting.push(id);
                 continue;
             }
@@ -398,8 +420,19 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.extra += usize::from(lane.running() > 0);
         lane.started(row.seq, now);
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
-        self.attempts.start(Work { lane: id, row, prepared });
+        let bytes = match (&row.body, &prepared) {
+            (Some(body), Some(prepared)) => prepared.weight(body),
+            _ => 0,
+        };
+        self.running_bytes += bytes;
+        self.attempts.start(Work { lane: id, row, prepared, bytes });
     }
+}
+
+/// Bytes that an outcome holds until it is on disk.
+fn weight(settlement: &Settlement) -> usize {
+    let Attempt { payload, response_body, .. } = &settlement.attempt;
+    [payload, response_body].into_iter().flatten().map(String::len).sum()
 }
 
 async fn until(end: Option<Instant>) {

@@ -3,7 +3,7 @@
 //! "Nothing is sent" is shown by the loop sending something else that was handed in later.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -26,6 +26,7 @@ use webhook_model::{
 use crate::{
     Cancelled, Canceller, Clock, Counters, Dispatcher, Options,
     clock::Start,
+    dispatcher::HELD_BYTES,
     transport::{Exchange, Request, Transport},
 };
 
@@ -529,6 +530,43 @@ async fn a_template_renders_the_same_however_long_it_is() {
         }
         stage.end().await;
     }
+}
+
+/// However many subscriptions there are.
+#[tokio::test]
+async fn bodies_under_way_take_so_much_memory_and_the_rest_waits_its_turn() {
+    const BYTES: usize = 250_000;
+    const LANES: u128 = 200;
+    let most = HELD_BYTES.div_ceil(BYTES);
+    let mut stage = Stage::new((1..=LANES).map(subscription)).await;
+    let mut waiting = BTreeSet::new();
+    for lane in 1..=LANES {
+        stage.events += 1;
+        let small = submission(stage.events, lane, NOW);
+        let body = format!("{{\"event_id\":\"{}\",\"x\":\"{}\"}}", small.event_id, "x".repeat(BYTES));
+        waiting.insert(small.event_id);
+        let large = Submission { body: body.into(), ..small };
+        stage.log.accept(vec![large], NOW, Millis(0)).await.unwrap();
+    }
+    let mut under_way = VecDeque::new();
+    for _ in 0..most {
+        let hit = stage.hit().await;
+        waiting.remove(&hit.event);
+        under_way.push_back(hit);
+    }
+    // The loop has taken several turns when this is answered.
+    let cancelled = waiting.pop_last().unwrap();
+    assert!(matches!(stage.cancel(cancelled).await, Cancelled::Recorded(_)));
+    assert!(stage.hits.try_recv().is_err(), "more than {most} are under way");
+    while let Some(hit) = under_way.pop_front() {
+        hit.answers(200);
+        if !waiting.is_empty() {
+            let hit = stage.hit().await;
+            assert!(waiting.remove(&hit.event));
+            under_way.push_back(hit);
+        }
+    }
+    stage.end().await;
 }
 
 #[tokio::test]

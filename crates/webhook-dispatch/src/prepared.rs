@@ -1,6 +1,9 @@
 //! A subscription made ready for sending: what does not change from attempt to attempt.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -28,6 +31,8 @@ pub(crate) struct Prepared {
     pub host: String,
     headers: HeaderMap,
     secrets: Secrets,
+    /// The largest payload that its template has made.
+    largest: AtomicUsize,
 }
 
 /// A request to make, and its body for the record, unless it is the event's own: the log has that. Or why none can be made.
@@ -50,7 +55,7 @@ impl Prepared {
         let secrets = Secrets::of(endpoint.secret.iter().chain(previous), &endpoint.headers);
         let url = endpoint.url.clone().map(Arc::new);
         let host = url.as_ref().map_or_else(String::new, |url| url.host_port());
-        Self { subscription, template, url, host, headers, secrets }
+        Self { subscription, template, url, host, headers, secrets, largest: AtomicUsize::new(0) }
     }
 
     /// What follows from the end of an attempt.
@@ -62,6 +67,11 @@ impl Prepared {
     /// Whether the payload is the event's own body.
     pub fn posts_event_body(&self) -> bool {
         self.template.is_none()
+    }
+
+    /// Bytes that an attempt with this event's body will hold: what a template makes of it is as large as before.
+    pub fn weight(&self, body: &Bytes) -> usize {
+        body.len() + self.largest.load(Relaxed)
     }
 
     /// Renders and signs one attempt. Payloads that are much work are made one at a time: whoever has `turn`.
@@ -82,6 +92,7 @@ impl Prepared {
             return Err(failed(Failure::PayloadTooLarge, message));
         }
         let kept = (!self.posts_event_body()).then(|| payload.clone());
+        self.largest.fetch_max(kept.as_ref().map_or(0, Bytes::len), Relaxed);
         let endpoint = &self.subscription.endpoint;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + ADDED_HEADERS);
         for (name, value) in &self.headers {
