@@ -98,7 +98,7 @@ def _take_back(env, journal):
 
 
 def _jobs(found):
-    """By subscription; what came first, first."""
+    """Of one subscription, what came first, first."""
     jobs = []
     for changes in found:
         touched = changes.touched
@@ -111,7 +111,7 @@ def _jobs(found):
                 kinds.sort(key=lambda kind: min(order.get(i, last) for i in kind[1]))
             for kind, ids in kinds:
                 jobs.append(Job(watcher.id, changes.model._name, kind, ids, touched))
-    return sorted(jobs, key=lambda job: job.subscription_id)
+    return jobs
 
 
 def _judged(judge, journal, watches):
@@ -184,9 +184,11 @@ def _noted(journal, watches, relinked_in, gone_of):
 
 
 def _store_all(judge, journal, jobs, settings, is_late=False):
-    """In slices, so that what grows with the records are their ids alone."""
+    """By subscription, in slices, so that what grows with the records are their ids
+    alone."""
     if not jobs:
         return
+    jobs = sorted(jobs, key=lambda job: job.subscription_id)
     journal.paused_ids = {id_ for id_, s in settings.items() if s.paused}
     users = {name: notes.users_of(t) for name, t in journal.models.items()}
     now = judge.env.cr.now()
