@@ -17,6 +17,7 @@ SECRET_MODELS = frozenset(
         "iap.account",
         "ir.config_parameter",
         "ir.mail_server",
+        "l10n_eg_edi.thumb.drive",
         "mail.ice.server",
         "mail.push.device",
         "res.company.ldap",
@@ -43,21 +44,40 @@ SECRET_FAMILIES = (
 )
 
 
-# Parts of a field's name, and ends of it that a customer's own field may well have.
+# What Odoo's apps and the community's call a credential. Any other key is one of those by
+# which records are known elsewhere.
 SECRET_NAME = re.compile(
-    r"(^|_)(\w?token|secret|password|passwd|passphrase|credentials?|api_?key|private_key)(_|$)"
-    r"|^webhook_url$"
+    r"(^|_)(\w*token|secret|password|passwd|pwd|passphrase|passcode|credential"
+    r"|(api|app|secret|private|shared|signature|hmac|auth|security|encryption|verification"
+    r"|notification|migration|replacement|session|aade|kiosk|pos|server)_?key)s?\d*(_|$)",
+    re.IGNORECASE,
 )
-SECRET_END = re.compile(r"(_key|_pin)$")
-TEXTS = frozenset({"char", "text", "html", "json", "binary"})
+# Addresses that are keys themselves, and fields whose names do not tell.
+SECRET_FIELDS = frozenset(
+    {
+        "attendance_kiosk_url",
+        "invitation_link",
+        "invitation_url",
+        "self_ordering_url",
+        "webhook_url",
+        "product.feed.url",
+        "restaurant.table.identifier",
+        "spreadsheet.dashboard.share.full_url",
+    }
+)
+TEXTS = frozenset({"char", "text", "html", "json", "serialized", "binary"})
 
 
 def is_secret(field):
-    """True: the field is named like a credential; its value may not leave."""
+    """True: the field, or the one whose value it shows, is named like a credential; it may
+    not leave."""
     if field.type not in TEXTS:
         return False
-    ours = not field.manual and SECRET_END.search(field.name)
-    return bool(ours or SECRET_NAME.search(field.name))
+    names = {field.name, f"{field.model_name}.{field.name}"}
+    if SECRET_NAME.search(field.name) or names & SECRET_FIELDS:
+        return True
+    shown = field.related_field
+    return bool(shown) and is_secret(shown)
 
 
 def holds_secrets(model_name):

@@ -204,7 +204,7 @@ def _fill(node, record, tree, budget):
         try:
             value = record[name]
             if isinstance(value, models.BaseModel):
-                if holds_secrets(value._name):
+                if subtree and holds_secrets(value._name):
                     continue
                 _fill_related(node, name, value, field, subtree, budget)
             elif field.type == "properties":

@@ -43,6 +43,7 @@ class Changes:
     watch: object
     touched: object
     ids: list
+    others: dict  # what `relinked` returned
     alive: set = field(default_factory=set)
     ours: set = field(default_factory=set)
     differing: dict = field(default_factory=dict)
@@ -111,20 +112,24 @@ class Changes:
 
 
 def compare(judge, journal, watches):
-    """Each model's own trouble stays its own.
+    """Each model's own trouble stays its own; time is everybody's.
 
-    :return: `[Changes]` of the models where something may have changed; and what cannot
-        be compared, `{model name: Watch}`
+    :return: `[Changes]` of the models where something may have changed; and of those that
+        cannot be compared `{model name: what relinked() returns, as far as is known}`
     :param judge: within whose trial this happens
+    :raise psycopg2.errors.QueryCanceled: there was not enough time
     """
     found, lost = [], {}
     for model_name, watch in watches.items():
         if watch.subscriptions and journal.concerns(model_name, watch):
             try:
-                changes = _begun(judge, journal, model_name, watch)
+                others = relinked(judge, journal, model_name, watch)
+            except psycopg2.errors.QueryCanceled:
+                raise
             except psycopg2.Error:
-                _lose(judge, lost, model_name, watch)
+                lost[model_name] = _lost(judge, model_name, noted_links(journal, watch))
                 continue
+            changes = _begun(judge, journal, model_name, watch, others)
             if changes is not None:
                 found.append(changes)
     for queries in _slices(found):
@@ -142,31 +147,38 @@ def _asked(judge, found, queries, lost):
     """Rows of all the queries; where that fails, of each that does not fail alone."""
     try:
         return judge.noted(SQL(" UNION ALL ").join(query for _number, query in queries))
+    except psycopg2.errors.QueryCanceled:
+        raise
     except psycopg2.Error:
         judge.end()
     rows = []
     for number, query in queries:
+        changes = found[number]
+        name = changes.model._name
+        if name in lost:
+            continue
         try:
             rows += judge.noted(query)
+        except psycopg2.errors.QueryCanceled:
+            raise
         except psycopg2.Error:
-            _lose(judge, lost, found[number].model._name, found[number].watch)
+            lost[name] = _lost(judge, name, changes.others)
     return rows
 
 
-def _lose(judge, lost, model_name, watch):
+def _lost(judge, model_name, others):
     """Within the handling of an error."""
     _logger.exception("%s cannot be compared; its events are built later", model_name)
     judge.end()
-    lost[model_name] = watch
+    return others
 
 
-def _begun(judge, journal, model_name, watch):
+def _begun(judge, journal, model_name, watch, others):
     touched = journal.of(model_name)
-    others = relinked(judge, journal, model_name, watch)
     if not (_matters(watch, touched) or any(others.values())):
         return None
     ids = touched.ids().union(*others.values())
-    changes = Changes(judge.env[model_name], watch, touched, sorted(ids))
+    changes = Changes(judge.env[model_name], watch, touched, sorted(ids), others)
     for name, relinked_ids in others.items():
         for id_ in relinked_ids:
             changes.differing.setdefault(id_, {})[name] = None, None
@@ -185,6 +197,16 @@ def relinked(judge, journal, model_name, watch):
         if pairs is not None:
             found[name] = {pair[side.index] for pair in pairs.changed(judge.noted)}
             touched.note_user(found[name], pairs.user_id)
+    return found
+
+
+def noted_links(journal, watch):
+    """The same, of all whose members may have changed; nothing is read."""
+    found = {}
+    for name in watch.watched & watch.sides.keys():
+        pairs = journal.pairs.get(watch.sides[name].relation)
+        if pairs is not None:
+            found[name] = pairs.noted(watch.sides[name].index)
     return found
 
 

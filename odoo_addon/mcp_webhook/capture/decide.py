@@ -20,7 +20,7 @@ from odoo.tools import split_every
 from ..words import _lt
 from . import journal as notes
 from .apart import apart
-from .changes import compare, living, relinked
+from .changes import compare, living, noted_links, relinked
 from .judge import LATE, Judge, Setting
 from .rows import rows_of
 
@@ -117,7 +117,19 @@ def _jobs(found):
 def _judged(judge, journal, watches):
     """What there is to tell, with what is told of it."""
     found, lost = compare(judge, journal, watches)
-    jobs, late = _jobs(found), list(_noted(journal, lost, *_unreadable(journal)))
+
+    def gone_of(model_name):
+        try:
+            return _gone(judge, journal, model_name)
+        except psycopg2.Error:
+            judge.end()
+            return journal.of(model_name).parting.keys()
+
+    def relinked_in(model_name, _watch):
+        return lost[model_name]
+
+    lost_watches = {name: watches[name] for name in lost}
+    jobs, late = _jobs(found), list(_noted(journal, lost_watches, relinked_in, gone_of))
     ids = {job.subscription_id for job in (*jobs, *late)}
     settings = judge.settings(ids) if ids else {}
     _store_all(judge, journal, jobs, settings)
@@ -131,8 +143,7 @@ def _unjudged(judge, journal, watches):
         return relinked(judge, journal, model_name, watch)
 
     def gone_of(model_name):
-        parting = journal.of(model_name).parting.keys()
-        return parting - living(judge, model_name, parting)
+        return _gone(judge, journal, model_name)
 
     jobs = list(_noted(journal, watches, relinked_in, gone_of))
     settings = judge.settings({job.subscription_id for job in jobs}) if jobs else {}
@@ -141,18 +152,23 @@ def _unjudged(judge, journal, watches):
 
 def _unread(judge, journal, watches):
     """All that was noted, without reading anything; late."""
-    jobs = list(_noted(journal, watches, *_unreadable(journal)))
+
+    def relinked_in(_model_name, watch):
+        return noted_links(journal, watch)
+
+    def gone_of(model_name):
+        return journal.of(model_name).parting.keys()
+
+    jobs = list(_noted(journal, watches, relinked_in, gone_of))
     watchers = (w for watch in watches.values() for w in watch.subscriptions)
     settings = {w.id: Setting.unread(w.id, w.uuid, w.company_id) for w in watchers}
     _store_all(judge, journal, jobs, settings, is_late=True)
 
 
-def _unreadable(journal):
-    """The two functions that `_noted` takes, where nothing can be asked."""
-    return (
-        lambda model_name, watch: {},
-        lambda model_name: journal.of(model_name).parting.keys(),
-    )
+def _gone(judge, journal, model_name):
+    """Ids that were to be deleted, and are."""
+    parting = journal.of(model_name).parting.keys()
+    return parting - living(judge, model_name, parting)
 
 
 def _noted(journal, watches, relinked_in, gone_of):

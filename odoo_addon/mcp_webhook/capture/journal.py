@@ -93,6 +93,10 @@ class Pairs:
         """Records that were created just now had no pairs."""
         self.known[index].update(dict.fromkeys(ids))
 
+    def noted(self, index):
+        """Ids of one side that may have been given or lost a pair."""
+        return {pair[index] for pair in self.first} | self.known[index].keys()
+
     def changed(self, execute):
         """Pairs that are there now and were not, or the other way round.
 

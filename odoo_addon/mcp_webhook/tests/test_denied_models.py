@@ -91,26 +91,34 @@ class TestDeniedModels(WebhookCase):
         self.assertEqual(event["records"], [{"id": action.id, "name": "B"}])
 
     def test_what_is_named_like_a_credential(self):
-        def field(name, type_="char", manual=False):
-            return SimpleNamespace(name=name, type=type_, manual=manual)
+        def field(name, type_="char", model="res.partner", shown=None):
+            return SimpleNamespace(
+                name=name, type=type_, model_name=model, related_field=shown
+            )
 
         for name in (
             "access_token",
+            "access_tokens",
             "invite_token",
+            "authtoken",
             "google_calendar_rtoken",
             "adyen_api_key",
+            "apikey2",
             "l10n_hu_edi_signature_key",
             "viva_com_webhook_verification_key",
             "mp_webhook_secret_key",
             "dpopay_bearer_token",
             "glory_password",
-            "password",
+            "password2",
+            "ftp_pwd",
             "client_secret",
             "credential_identifier",
-            "x_studio_api_key",
+            "x_studio_API_Key",
             "webhook_url",
+            "attendance_kiosk_url",
         ):
-            self.assertTrue(is_secret(field(name, manual=name.startswith("x_"))), name)
+            self.assertTrue(is_secret(field(name)), name)
+            self.assertTrue(is_secret(field("x_a", shown=field(name))), f"shown: {name}")
         for name in (
             "name",
             "keyword",
@@ -118,10 +126,29 @@ class TestDeniedModels(WebhookCase):
             "secretary",
             "passport_id",
             "key",
+            "external_key",
+            "document_key",
+            "avatar_cache_key",
+            "website_form_key",
+            "google_analytics_key",
+            "license_key",
+            "identifier",
+            "url",
         ):
             self.assertFalse(is_secret(field(name)), name)
-        self.assertFalse(is_secret(field("x_customer_key", manual=True)))
         self.assertFalse(is_secret(field("token_id", "many2one")))
+        self.assertTrue(is_secret(field("identifier", model="restaurant.table")))
+
+    def test_whose_credentials_they_are_may_leave(self):
+        """As before: the name of a record that holds some, and nothing behind it."""
+        server = self.env["ir.mail_server"].create({"name": "S", "smtp_host": "h"})
+        mail = self.env["mail.mail"].create({"mail_server_id": server.id})
+        subscription = self.subscribe("mail.mail", enrich_fields="mail_server_id")
+        mail.email_to = "a@example.com"
+        (event,) = self.events(subscription)
+        self.assertEqual(event["records"][0]["mail_server_id"]["id"], server.id)
+        told = self.refused("mail.mail", enrich_fields="mail_server_id.smtp_host")
+        self.assertRegex(told, "^enrich_fields: .*credentials")
 
     def test_every_stored_field_that_is_named_like_a_secret_was_looked_at(self):
         found = {

@@ -1,9 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What subscriptions hang on goes: a user, a company, a reference, the whole selection."""
 
+from contextlib import suppress
 from unittest.mock import patch
 
-from odoo.exceptions import ValidationError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 
 from .common import WebhookCase
@@ -141,8 +142,23 @@ class TestLifecycle(WebhookCase):
         self.assertEqual(len(logs.output), 2, "the fault has fired")
         self.assertTrue(row.event)
         self.assertFalse(self.rows(unwritten), "its field was not written")
-        (row,) = self.rows(broken[title])
-        self.assertFalse(row.event)
+        for record, subscription in broken.items():
+            (row,) = self.rows(subscription)
+            self.assertEqual((row.event, row.record_ids), (False, record.ids))
+
+    def test_deletion_that_was_taken_back_where_nothing_can_be_compared(self):
+        """As `product.product` does: what cannot be deleted is archived."""
+        title = self.env["res.partner.industry"].create({"name": "T"})
+        subscription = self.subscribe("res.partner.industry", watched=["full_name"])
+        with suppress(UserError), self.cr.savepoint():
+            title.unlink()
+            raise UserError("No")
+        title.full_name = "F"
+        self.env.flush_all()
+        self.env.cr.execute("ALTER TABLE res_partner_industry DROP COLUMN full_name")
+        with self.assertLogs("odoo.addons.mcp_webhook.capture.changes", "ERROR"):
+            (row,) = self.rows(subscription)
+        self.assertEqual((row.event_type, row.event), ("write", False))
 
     def test_field_that_the_transaction_stores_no_more(self):
         """Nobody is told of it, and it costs the other watched fields nothing."""
