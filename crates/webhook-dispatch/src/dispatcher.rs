@@ -390,7 +390,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 break;
             }
             let now = self.steady();
-            let pool_is_empty = self.extra >= self.options.max_in_flight;
+            // More than one for an endpoint leaves half of the room to the others.
+            let pool_is_empty = self.extra >= self.options.max_in_flight || room <= HELD_BYTES / 2;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             if !lane.may_start(now) {
                 continue;

@@ -190,11 +190,16 @@ impl Journal {
             file.sync_data()?;
         }
         let size = length.max(size);
+        let life = life.unwrap_or(NO_LIFE);
+        if read_title(&*file, 0)?.is_some_and(|title| title.life != life) {
+            // The other one is written next, and synced.
+            file.write(0, &[0; BLOCK])?;
+        }
         Ok(Self {
             file,
             size,
             epoch: Epoch::default(),
-            life: life.unwrap_or(NO_LIFE),
+            life,
             title: 0,
             first: TITLES,
             at: TITLES,
@@ -313,13 +318,14 @@ struct Title {
     life: Life,
 }
 
-/// Whether the journal was last written in this life.
+/// Whether the journal was written in this life, and in no other.
 ///
 /// # Errors
 /// The disk said no.
 pub(crate) fn is_of(file: &dyn StorageBackend, life: Life) -> io::Result<bool> {
     let titles = [read_title(file, 0)?, read_title(file, 1)?];
-    Ok(titles.iter().flatten().any(|title| title.life == life))
+    let mut lives = titles.iter().flatten().map(|title| title.life).peekable();
+    Ok(lives.peek().is_some() && lives.all(|found| found == life))
 }
 
 /// One of the two titles; none where it is none.

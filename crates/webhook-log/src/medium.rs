@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
 
 use redb::{Database, DatabaseError, StorageBackend, StorageError, backends::FileBackend};
@@ -137,14 +138,21 @@ impl From<DatabaseError> for OpenError {
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
-    /// The disk failed once.
-    is_distrusted: bool,
+    /// It is looked at closely, whatever it is.
+    is_strange: bool,
 }
 
 impl File {
     /// The store in `path`.
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), is_distrusted: false }
+        Self { path: path.into(), is_strange: false }
+    }
+
+    /// The same, to be read from the disk and compared with its checksums.
+    pub(crate) fn closely(path: impl Into<PathBuf>) -> Self {
+        let mut file = Self { path: path.into(), is_strange: true };
+        file.distrust();
+        file
     }
 
     /// redb is not crash-safe before the second write of a new file's header, so that write must come before the
@@ -195,19 +203,21 @@ impl Medium for File {
 
     /// Pages that the system holds for clean are dropped, so that the next read goes to the disk.
     fn distrust(&mut self) {
-        self.is_distrusted = true;
         for path in [&self.path, &journal(&self.path)] {
             if let Ok(file) = fs::File::open(path) {
                 let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed);
             }
         }
     }
-    /// The machine since its start, and the file: not a copy of it.
+    /// The machine since its start, and the file: not one that was put in its place.
     fn life(&self) -> Option<Life> {
-        let boot = fs::read(BOOT_ID).ok().filter(|_| !self.is_distrusted)?;
+        let boot = fs::read(BOOT_ID).ok().filter(|_| !self.is_strange)?;
         let file = fs::metadata(&self.path).ok()?;
         let names = Sha256::new().chain_update(boot).chain_update(file.dev().to_le_bytes());
-        let names = names.chain_update(file.ino().to_le_bytes()).finalize();
+        // Numbers of files are used again.
+        let born = file.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        let names = names.chain_update(file.ino().to_le_bytes()).chain_update(born.as_nanos().to_le_bytes());
+        let names = names.finalize();
         names.first_chunk().copied()
     }
 }

@@ -11,7 +11,7 @@ use redb::{Database, ReadableDatabase};
 use crate::{
     due::Snapshot,
     log::Memory,
-    medium::{self, File, Medium, OpenError},
+    medium::{self, File, OpenError},
     opening::{self, Loss, Opened},
     seal::SealingKey,
 };
@@ -42,9 +42,7 @@ impl Look {
     /// # Errors
     /// It would not open. See [`OpenError`].
     pub fn closely(store: &Path, key: &SealingKey) -> Result<Option<Self>, OpenError> {
-        let mut file = File::new(store);
-        file.distrust();
-        Ok(opening::rehearse(&mut file, key, Loss::default())?.map(Self::of))
+        Ok(opening::rehearse(&mut File::closely(store), key, Loss::default())?.map(Self::of))
     }
 
     fn of(opened: Opened) -> Self {
@@ -98,7 +96,7 @@ pub struct Plan {
 /// It is not to be recovered: it is in use, of a newer version, on a disk that does not work, or its secrets would be
 /// lost and nobody said that they may be.
 pub fn plan(store: &Path, key: &SealingKey, forget_secrets: bool) -> Result<Option<Plan>, OpenError> {
-    let reason = match opening::rehearse(&mut File::new(store), key, Loss::default()) {
+    let reason = match opening::rehearse(&mut File::closely(store), key, Loss::default()) {
         Ok(_) => return Ok(None),
         Err(reason) => reason,
     };
@@ -110,7 +108,7 @@ pub fn plan(store: &Path, key: &SealingKey, forget_secrets: bool) -> Result<Opti
         OpenError::StoreMissing | OpenError::Damaged(_) => Left::Nothing,
         OpenError::WrongKey | OpenError::JournalLost(_) => {
             let loss = Loss { journal: true, secrets: forget_secrets };
-            match opening::rehearse(&mut File::new(store), key, loss) {
+            match opening::rehearse(&mut File::closely(store), key, loss) {
                 Ok(Some(opened)) => {
                     let replayed = opened.replayed;
                     let look = Look::of(opened);

@@ -40,7 +40,15 @@ impl Listener {
             format!("{} cannot be listened on", config.listen),
             "end what listens there already, or choose another address with --listen ADDR:PORT",
         )?;
-        let unix = chosen(config).map(OwnSocket::bind).transpose()?;
+        let unix = match &config.socket {
+            Some(path) if path.as_os_str().is_empty() => None,
+            Some(path) => Some(OwnSocket::bind(std::path::absolute(path)?)?),
+            // Nobody has asked for this one.
+            None => in_runtime_directory().and_then(|path| {
+                let bound = OwnSocket::bind(path);
+                bound.inspect_err(|error| tracing::warn!("no calls come by a socket: {error}")).ok()
+            }),
+        };
         Ok(Self { tcp, unix })
     }
 
@@ -76,11 +84,11 @@ impl Listener {
     }
 }
 
-/// The configured path, else `socket` in the folder that systemd made for the service.
-fn chosen(config: &Config) -> Option<PathBuf> {
-    let folder = || std::env::var_os("RUNTIME_DIRECTORY").filter(|folder| !folder.is_empty());
-    let path = config.socket.clone().or_else(|| Some(PathBuf::from(folder()?).join("socket")))?;
-    (!path.as_os_str().is_empty()).then_some(path)
+/// `socket` in the (first) folder that systemd made for the service.
+fn in_runtime_directory() -> Option<PathBuf> {
+    let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
+    let first = std::env::split_paths(&folders).next()?;
+    first.is_absolute().then(|| first.join("socket"))
 }
 
 /// A socket that goes away with the sidecar.
@@ -141,8 +149,9 @@ fn clear(path: &Path) -> Result<()> {
         }
         _ => {}
     }
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
-        bail!("another program listens on the socket {place}; end it, or {OTHER_SOCKET}");
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        _ => bail!("another program listens on the socket {place}; end it, or {OTHER_SOCKET}"),
     }
     fs::remove_file(path).advise(format!("the old socket {place} cannot be removed"), OTHER_SOCKET)
 }

@@ -5,7 +5,7 @@ use std::{io, path::Path, time::Duration};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{HeaderMap, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
     body::Incoming,
@@ -115,15 +115,28 @@ impl Client {
         let mut connection = self.open().await.map_err(|_| self.unreachable("cannot be reached"))?;
         let challenge = token::random()?;
         let asked = self.request(Method::GET, "/healthz").header("x-mcp-challenge", &challenge);
-        let answered = ask(&mut connection, asked.body(Full::default())?).await;
-        let proofs = answered.map(|answer| answer.headers().get("x-mcp-proof").cloned()).unwrap_or_default();
-        let proofs = proofs.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if self.tokens.proofs(&challenge).any(|own| proofs.split(',').any(|proof| proof == own)) {
-            return Ok(connection);
+        let answered = connection.send_request(asked.body(Full::default())?).await;
+        if let Err(error) = &answered
+            && !error.is_parse()
+        {
+            return Err(self.unreachable("broke the connection off").into());
+        }
+        if let Ok(answer) = answered
+            && self.is_proof(&challenge, answer.headers())
+        {
+            let read = read_away(answer, &mut connection).await;
+            return read
+                .map(|()| connection)
+                .map_err(|_| self.unreachable("broke the connection off").into());
         }
         let said = "does not know the admin token, so nothing was sent to it; is another sidecar, or another program, \
                     running there? End it, or give the sidecar's --data-dir DIR";
         Err(Trouble::Refused(format!("what answers at {} {said}", self.url())).into())
+    }
+
+    fn is_proof(&self, challenge: &str, headers: &HeaderMap) -> bool {
+        let given = headers.get("x-mcp-proof").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.tokens.proofs(challenge).any(|own| given.split(',').any(|proof| proof == own))
     }
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, Failure> {
@@ -155,16 +168,13 @@ async fn speak(
     Ok(sender)
 }
 
-/// An answer whose body was read, and let go.
-async fn ask(
+/// Reads the rest of an answer, behind which the connection takes the next request.
+async fn read_away(
+    answer: Response<Incoming>,
     connection: &mut SendRequest<Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<()>, Failure> {
-    let answer: Response<Incoming> = connection.send_request(request).await?;
-    let (head, body) = answer.into_parts();
-    Limited::new(body, HEALTH_BYTES).collect().await?;
-    connection.ready().await?;
-    Ok(Response::from_parts(head, ()))
+) -> Result<(), Failure> {
+    Limited::new(answer.into_body(), HEALTH_BYTES).collect().await?;
+    Ok(connection.ready().await?)
 }
 
 /// What the sidecar said, and what to do about it.
