@@ -49,6 +49,7 @@ impl Clock for SystemClock {
     }
 
     async fn sleep(&self, time: Duration) {
+        // The real clock's way to wait; tests have one that they move by hand.
         tokio::time::sleep(time).await;
     }
 }

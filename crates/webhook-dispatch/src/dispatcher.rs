@@ -182,6 +182,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         while self.attempts.running() > 0 {
             let patience = self.patience;
             tokio::select! {
+                // A stop does not wait for endpoints without end.
                 () = tokio::time::sleep_until(end) => break,
                 Some(done) = self.attempts.next() => self.end(done),
                 Some(settled) = self.settling.next(), if !self.settling.is_empty() => self.settled(settled),
@@ -438,6 +439,7 @@ fn weight(settlement: &Settlement) -> usize {
 
 async fn until(end: Option<Instant>) {
     match end {
+        // Outcomes wait so long for company in a commit.
         Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,
     }

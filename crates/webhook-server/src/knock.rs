@@ -21,6 +21,7 @@ pub async fn wait_for_odoo(log: Log, stop: CancellationToken) {
     tokio::select! {
         () = stop.cancelled() => {}
         _ = hold.wait_for(|hold| *hold != Hold::Attach) => {}
+        // An Odoo that is down must not hold back what it has handed in before.
         () = tokio::time::sleep(START) => {
             tracing::warn!("Odoo has not attached since the start; what is pending is sent without its word");
             log.stop_waiting();
@@ -52,6 +53,7 @@ pub async fn run(log: Log, client: reqwest::Client, stop: CancellationToken) {
                 ),
             }
         }
+        // Odoo is knocked at so often and no more, however much happens.
         tokio::time::sleep_until(next).await;
     }
 }

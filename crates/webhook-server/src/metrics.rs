@@ -123,6 +123,7 @@ pub async fn watch_backlog(service: Arc<Service>, stop: CancellationToken) {
         let _ = counted.await;
         tokio::select! {
             () = stop.cancelled() => return,
+            // Counting reads the log: it takes a small part of the time, however long the backlog.
             () = tokio::time::sleep(LEAST.max(started.elapsed() * PART)) => {}
         }
     }

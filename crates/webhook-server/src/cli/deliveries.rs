@@ -213,6 +213,7 @@ async fn tail(client: &Client, filter: &Filter, count: Option<usize>, json: bool
         }
         cursor = page["cursor"].take();
         if page["more"] != true {
+            // Nobody tells the command line what is new: it asks, at a pace that costs nothing.
             tokio::time::sleep(TAIL_PACE).await;
         }
     }

@@ -107,6 +107,7 @@ impl Receiver {
         if shown.is_err() {
             self.enough.cancel();
         }
+        // `--delay`: the slow endpoint that somebody wants to try.
         tokio::time::sleep(self.delay).await;
         self.seen.fetch_add(1, Relaxed);
         let mut response = Response::new(Full::new(Bytes::from_static(b"seen\n")));
