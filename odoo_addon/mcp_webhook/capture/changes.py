@@ -12,7 +12,7 @@ import psycopg2
 from odoo.tools import SQL, split_every
 
 from . import columns
-from .watch import Side, is_watchable
+from .watch import Side, is_watchable, unwatchable
 
 _logger = logging.getLogger(__name__)
 
@@ -50,13 +50,9 @@ class Changes:
 
     @property
     def names(self):
-        fields = self.model._fields
         # the transaction itself may have deleted a field, or made it one that is not stored
-        return sorted(
-            name
-            for name in self.watch.columns
-            if name in fields and is_watchable(fields[name])
-        )
+        unfit = unwatchable(self.model, self.watch.columns)
+        return sorted(self.watch.columns.difference(unfit))
 
     def query(self, number, ids):
         # without a time of the last write, an equal one leaves the row alone

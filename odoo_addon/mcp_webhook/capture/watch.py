@@ -36,6 +36,12 @@ def is_watchable(field_):
     return bool(field_.store) and field_.type not in ("one2many", "binary")
 
 
+def unwatchable(model, names):
+    """Those of the names that cannot be compared (any more), in order."""
+    fields = model._fields
+    return [n for n in names if n not in fields or not is_watchable(fields[n])]
+
+
 @dataclass(frozen=True)
 class WatchedBy:
     """One subscription, as far as noting and comparing need to know it.

@@ -3,7 +3,7 @@
 
 from odoo import api, models
 
-from ..capture.watch import WatchedBy, is_denied, is_watchable, watches
+from ..capture.watch import WatchedBy, is_denied, unwatchable, watches
 
 # A change of these changes who watches what.
 WATCH_FIELDS = frozenset(
@@ -143,7 +143,7 @@ class McpEventSubscription(models.Model):
                 continue
             fields = self.env[model_name]._fields
             watched = tuple(filter(None, (names or "").split(",")))
-            if all(n in fields and is_watchable(fields[n]) for n in watched):
+            if not unwatchable(self.env[model_name], watched):
                 by_company = {name for name in watched if fields[name].company_dependent}
                 watcher = WatchedBy(
                     id_,

@@ -6,7 +6,7 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 
 from .. import validation
-from ..capture.watch import is_watchable
+from ..capture.watch import unwatchable
 
 # The sidecar's names of fields, where ours differ.
 FIELD_NAMES = {
@@ -107,13 +107,8 @@ class McpEventSubscription(models.Model):
                 "another model.",
                 stored.model_name,
             )
-        names = (stored.watched_field_names or "").split(",")
-        fields = model._fields
-        unfit = [
-            name
-            for name in filter(None, names)
-            if name not in fields or not is_watchable(fields[name])
-        ]
+        names = filter(None, (stored.watched_field_names or "").split(","))
+        unfit = unwatchable(model, names)
         if not unfit:
             return None
         return self.env._(
