@@ -84,16 +84,15 @@ class Changes:
     def of(self, watcher):
         """`{kind: [ids]}` that one subscription may be told of."""
         kinds = {}
-        created, parting = self.touched.created, self.touched.parting
+        created = self.touched.created
         if watcher.wants("create"):
             kinds["create"] = [id_ for id_ in created if id_ in self.alive]
         if watcher.wants("write"):
             kinds["write"] = [id_ for id_ in self._written(watcher) if id_ not in created]
         if watcher.wants("unlink"):
+            parting = self.touched.parting.get(watcher.id, ())
             kinds["unlink"] = [
-                id_
-                for id_, items in parting.items()
-                if watcher.id in items and id_ not in self.alive and id_ not in created
+                id_ for id_ in parting if id_ not in self.alive and id_ not in created
             ]
         return {kind: sorted(ids) for kind, ids in kinds.items() if ids}
 
@@ -227,7 +226,7 @@ def _matters(watch, touched):
     return bool(
         touched.created
         or touched.before
-        or touched.parting
+        or touched.leaving
         or (watch.counts_writes and touched.written)
         or (watch.counts_recomputation and touched.recomputed)
     )

@@ -21,12 +21,12 @@ from ..words import _lt
 from . import journal as notes
 from .apart import apart
 from .changes import compare, living, noted_links, relinked
-from .judge import LATE, Judge, Setting
+from .judge import LATE, SLICE, Judge, Setting
+from .parting import kept
 from .rows import rows_of
 
 _logger = logging.getLogger(__name__)
 
-SLICE = 1_000  # records filtered and described together
 SUBSCRIPTIONS = 100  # whose filters are one statement
 # A row whose subscription is not there any more.
 DESERTED = {
@@ -48,13 +48,6 @@ class Job(NamedTuple):
     kind: str
     ids: list
     touched: notes.Touched
-
-    def parting(self):
-        """`{id: item}` of a deletion, else None."""
-        if self.kind != "unlink":
-            return None
-        kept = self.touched.parting
-        return {id_: kept[id_][self.subscription_id] for id_ in self.ids}
 
 
 def decide(cr, journal):
@@ -123,7 +116,7 @@ def _judged(judge, journal, watches):
             return _gone(judge, journal, model_name)
         except psycopg2.Error:
             judge.end()
-            return journal.of(model_name).parting.keys()
+            return journal.of(model_name).leaving.keys()
 
     def relinked_in(model_name, _watch):
         return lost[model_name]
@@ -157,7 +150,7 @@ def _unread(judge, journal, watches):
         return noted_links(journal, watch)
 
     def gone_of(model_name):
-        return journal.of(model_name).parting.keys()
+        return journal.of(model_name).leaving.keys()
 
     jobs = list(_noted(journal, watches, relinked_in, gone_of))
     watchers = (w for watch in watches.values() for w in watch.subscriptions)
@@ -167,8 +160,8 @@ def _unread(judge, journal, watches):
 
 def _gone(judge, journal, model_name):
     """Ids that were to be deleted, and are."""
-    parting = journal.of(model_name).parting.keys()
-    return parting - living(judge, model_name, parting)
+    leaving = journal.of(model_name).leaving.keys()
+    return leaving - living(judge, model_name, leaving)
 
 
 def _noted(journal, watches, relinked_in, gone_of):
@@ -189,7 +182,7 @@ def _noted(journal, watches, relinked_in, gone_of):
             kinds = {
                 "create": touched.created.keys(),
                 "write": changed - touched.created.keys() - gone,
-                "unlink": {i for i in gone if watcher.id in touched.parting[i]},
+                "unlink": gone & touched.parting.get(watcher.id, {}).keys(),
             }
             for kind, ids in kinds.items():
                 if watcher.wants(kind) and (ids := sorted(ids)):
@@ -216,10 +209,11 @@ def _store_all(judge, journal, jobs, settings, is_late=False):
             judge.ask((settings[j.subscription_id], j.model_name, j.ids) for j in living)
         for job in some:
             setting = settings[job.subscription_id]
-            items = job.parting()
-            if items is None and is_late:
+            if job.kind == "unlink":
+                items = kept(judge, job.touched, setting.id, job.ids)
+            elif is_late:
                 items = dict.fromkeys(job.ids, LATE)
-            elif items is None:
+            else:
                 items = judge.items(setting, job.model_name, job.ids)
             user_of = users[job.model_name]
             rows += rows_of(setting, job.model_name, job.kind, items, user_of, now)

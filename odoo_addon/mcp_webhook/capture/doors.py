@@ -14,7 +14,8 @@ from ..payload import Broken
 from ..words import _lt
 from . import journal
 from .apart import apart
-from .judge import Judge
+from .judge import SLICE, Judge
+from .parting import keep
 from .watch import watch_for
 
 _logger = logging.getLogger(__name__)
@@ -76,8 +77,8 @@ def note_leaving_below(records):
     has_door = hasattr(_unlink_of(type(records)), "is_door")
     notes = journal.present(records.env.cr) if has_door else None
     touched = notes.models.get(records._name) if notes else None
-    if touched and touched.parting:
-        records = records.browse(i for i in records._ids if i not in touched.parting)
+    if touched and touched.leaving:
+        records = records.browse(i for i in records._ids if i not in touched.leaving)
     note_leaving(records)
 
 
@@ -94,24 +95,27 @@ def note_leaving(records):
     ids = [id_ for id_ in records._ids if id_ and id_ not in created]
     if not ids:
         return
+    touched, notes = journal.note_leaving(records.browse(ids))
     env = records.env
     with apart(env.cr, env.registry) as own, Judge(own) as judge:
-        try:
-            parting = _parting(judge, records._name, ids, wanting)
-        except Exception:
-            # as in `decide`: the deletion does not care
-            _logger.exception("A deletion cannot be judged for its subscriptions")
-            parting = {id_: {w.id: UNJUDGED for w in wanting} for id_ in ids}
-    journal.note_parting(records, parting)
+        for start in range(0, len(ids), SLICE):
+            some = ids[start : start + SLICE]
+            try:
+                _keep_items(judge, notes, touched, records._name, some, wanting)
+            except Exception:
+                # as in `decide`: the deletion does not care
+                _logger.exception("A deletion cannot be judged for its subscriptions")
+                unjudged = dict.fromkeys(ids[start:], UNJUDGED)
+                for watcher in wanting:
+                    known = touched.parting.get(watcher.id, {})
+                    touched.parting[watcher.id] = unjudged | known
+                return
 
 
-def _parting(judge, model_name, ids, wanting):
-    """`{id: {subscription id: item}}`"""
-    parting = {id_: {} for id_ in ids}
+def _keep_items(judge, notes, touched, model_name, ids, wanting):
     settings = judge.settings(subscription.id for subscription in wanting)
     judge.ask((setting, model_name, ids) for setting in settings.values())
     for setting in settings.values():
         items = judge.items(setting, model_name, ids, is_leaving=True)
-        for id_, item in items.items():
-            parting[id_][setting.id] = item
-    return parting
+        keep(judge, notes, touched, setting.id, items)
+    judge.end()

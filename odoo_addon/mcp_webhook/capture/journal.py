@@ -15,6 +15,7 @@ from . import columns, cursor
 
 # What nobody's filter looks at.
 OWN_MODELS = ("mcp.webhook.", "mcp.event.subscription")
+UNMARKED = (0, 0, 0, 0)  # the mark of what was not known yet
 JOURNAL = "mcp_webhook.journal"  # the key in cr.postcommit.data
 
 
@@ -26,11 +27,20 @@ class Touched:
     :ivar written: ids, as keys: by a `write()`
     :ivar recomputed: ids, as keys: columns were written, by whatever
     :ivar before: `{id: {field name: column value}}` before the first change
-    :ivar parting: `{id: {subscription id: item}}`, what was to be told of a record when
-        its deletion began (see :mod:`judge`)
+    :ivar leaving: ids, as keys: their deletion has begun
+    :ivar parting: `{subscription id: {id: item}}`, what was to be told of a record when
+        its deletion began (see :mod:`parting`)
     """
 
-    __slots__ = ("before", "created", "first", "parting", "recomputed", "written")
+    __slots__ = (
+        "before",
+        "created",
+        "first",
+        "leaving",
+        "parting",
+        "recomputed",
+        "written",
+    )
 
     def __init__(self):
         for name in self.__slots__:
@@ -48,20 +58,34 @@ class Touched:
 
     def ids(self):
         """Of all that is known of the records, in no order."""
-        known = (self.first, self.created, self.before, self.parting)
+        known = (self.first, self.created, self.before, self.leaving)
         return set().union(*known)
 
     def mark(self):
-        return len(self.first), len(self.written), len(self.recomputed)
+        notes = self.first, self.written, self.recomputed, self.leaving
+        return tuple(map(len, notes))
 
     def go_back(self, mark, kept):
         """Entries are only ever added: the newest ones go, but for these ids."""
+        *lengths, leaving = mark
         notes = self.first, self.written, self.recomputed
-        for entries, length in zip(notes, mark, strict=True):
-            gone = []
-            while len(entries) > length:
-                gone.append(entries.popitem())
+        for entries, length in zip(notes, lengths, strict=True):
+            gone = _cut(entries, length)
             entries.update((id_, value) for id_, value in gone if id_ in kept)
+        for id_, _true in _cut(self.leaving, leaving):
+            self.forget_parting(id_)
+
+    def forget_parting(self, id_):
+        for items in self.parting.values():
+            items.pop(id_, None)
+
+
+def _cut(entries, length):
+    """Take the newest entries of a dictionary out of it."""
+    gone = []
+    while len(entries) > length:
+        gone.append(entries.popitem())
+    return gone
 
 
 class Pairs:
@@ -125,6 +149,7 @@ class Pairs:
 class Journal:
     """:ivar models: `{model name: Touched}`
     :ivar pairs: `{relation: Pairs}`
+    :ivar held_bytes: of what is to be told of deletions, in memory
     :ivar is_stale: something has changed since the last decision
     :ivar event_ids: of all delivery rows that decisions have stored
     :ivar subscription_ids: whose rows these are
@@ -134,6 +159,7 @@ class Journal:
     def __init__(self):
         self.models = {}
         self.pairs = {}
+        self.held_bytes = 0
         self.is_stale = False
         self.event_ids = []
         self.subscription_ids = set()
@@ -159,7 +185,7 @@ class Journal:
         :param unwritten: `{model name: ids}` of what it did not
         """
         for name, touched in self.models.items():
-            touched.go_back(mark.get(name, (0, 0, 0)), unwritten.get(name, ()))
+            touched.go_back(mark.get(name, UNMARKED), unwritten.get(name, ()))
         self.is_stale = True
 
 
@@ -271,11 +297,14 @@ def note_pairs(records, watch, names):
             pairs.note(records.env.cr, side.index, records._ids)
 
 
-def note_parting(records, items):
-    """:param items: `{record id: {subscription id: item}}`"""
-    touched = opened(records).of(records._name)
-    touched.note_user(items, records.env.uid)
-    touched.parting.update(items)
+def note_leaving(records):
+    """:return: what is known of the records' model, and the journal"""
+    journal = opened(records)
+    touched = journal.of(records._name)
+    for id_ in touched.leaving.keys() & set(records._ids):
+        touched.forget_parting(id_)
+    touched.note(touched.leaving, records._ids, records.env.uid)
+    return touched, journal
 
 
 def _pairs(journal, side, user_id):
