@@ -132,10 +132,13 @@ def check(env, label, value, limit):
         _refuse(label, env._("expected text. Example: a string."))
 
 
-def shown(value):
-    """What an error repeats of a value."""
+def shown(value, most=SHOWN):
+    """What an error repeats of a value.
+
+    :param most: characters
+    """
     text = value if isinstance(value, str) else repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _check_text(env, label, text, limit):

@@ -8,6 +8,8 @@ from . import mcp_webhook_delivery
 from . import mcp_webhook_delivery_mirror
 from . import mcp_webhook_delivery_build
 from . import mcp_webhook_delivery_again
+from . import mcp_webhook_delivery_event
+from . import mcp_webhook_delivery_records
 from . import mcp_webhook_outbox
 from . import mcp_webhook_seen
 from . import mcp_webhook_binding

@@ -1,6 +1,9 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What to do about a delivery, and how its row is read."""
 
+import html
+import re
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
@@ -9,7 +12,9 @@ from .. import limits
 from ..translated import translated
 from .mcp_event_subscription_preview import readable_json
 
-SHOWN_IDS = 5  # of the up to 200 records of an event
+PAGE_READ = 8000  # characters of a web page
+MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<[^>]*>")
+ANSWER = 300  # characters of an answer, beside the advice
 
 
 class McpWebhookDelivery(models.Model):
@@ -18,8 +23,7 @@ class McpWebhookDelivery(models.Model):
     advice = fields.Text("What to Do", compute="_compute_advice")
     payload_readable = fields.Text("Payload, Indented", compute="_compute_readable")
     response_readable = fields.Text("Response, Indented", compute="_compute_readable")
-    record_list = fields.Char("Records", compute="_compute_record_list")
-    attempt_of = fields.Char("Try", compute="_compute_attempt_of")
+    answer = fields.Char("Its Answer", compute="_compute_answer")
     outcome = fields.Char(compute="_compute_outcome", help="How it ended, in words.")
     error_in_words = fields.Text("Error Text", compute="_compute_error_in_words")
     is_template_fault = fields.Boolean(compute="_compute_advice")
@@ -87,30 +91,13 @@ class McpWebhookDelivery(models.Model):
             delivery.payload_readable = readable_json(delivery.payload)
             delivery.response_readable = readable_json(delivery.response_body)
 
-    @api.depends("record_ids")
-    def _compute_record_list(self):
+    @api.depends("status", "error_kind", "response_body")
+    def _compute_answer(self):
+        """What `rejected` says is part of its advice."""
         for delivery in self:
-            ids = delivery.record_ids or []
-            text = ", ".join(map(str, ids[:SHOWN_IDS]))
-            if len(ids) > SHOWN_IDS:
-                count = len(ids) - SHOWN_IDS
-                text = self.env._("%(ids)s and %(count)s more", ids=text, count=count)
-            delivery.record_list = text
-
-    @api.depends("attempt", "event_uuid")
-    def _compute_attempt_of(self):
-        counts = dict(
-            self._read_group(
-                [("event_uuid", "in", self.mapped("event_uuid"))],
-                ["event_uuid"],
-                ["attempt:max"],
-            )
-        )
-        for delivery in self:
-            most = max(counts.get(delivery.event_uuid) or 0, delivery.attempt)
-            delivery.attempt_of = self.env._(
-                "%(number)s of %(most)s", number=delivery.attempt, most=most
-            )
+            told = delivery.status == "failed" and delivery.error_kind != "rejected"
+            text = delivery.response_body if told else False
+            delivery.answer = text and limits.shown(_in_one_line(text), ANSWER)
 
     # -- what to do ----------------------------------------------------------------------
 
@@ -284,7 +271,7 @@ class McpWebhookDelivery(models.Model):
 
     def _rejected_advice(self):
         """As superuser: of a subscription of another company it says the same."""
-        answer = limits.shown(" ".join((self.response_body or "").split()))
+        answer = limits.shown(_in_one_line(self.response_body or ""))
         condition = self.subscription_id.sudo()._success_in_words()
         text = self.env._(
             "The endpoint answered %(code)s, but that is not what the subscription takes "
@@ -420,3 +407,10 @@ class McpWebhookDelivery(models.Model):
         action["domain"] = [("id", "in", found.ids)]
         action["context"] = {}
         return action
+
+
+def _in_one_line(text):
+    """An answer as a person reads it: of a web page what it says, not how it is built."""
+    if text.lstrip()[:1] == "<":
+        text = html.unescape(MARKUP.sub(" ", text[:PAGE_READ]))
+    return " ".join(text.split())

@@ -117,7 +117,7 @@ class McpEventSubscription(models.Model):
         )
         # the address of a new tab holds the action and this id, not a domain
         action["domain"] = [("subscription_id", "=", self.id)]
-        action["context"] = {"active_id": self.id}
+        action["context"] = {"active_id": self.id, "search_default_newest": 1}
         return action
 
     def action_open_last_failure(self):

@@ -34,23 +34,68 @@ class McpWebhookDelivery(models.Model):
     def action_redeliver(self):
         """Send the events of the finished rows once more, each event once.
 
-        On a selection, what was delivered since is skipped. An event that the sidecar has
-        goes out from there; one that ended in Odoo is submitted again, or built again
-        where nothing is left to submit.
+        What was delivered since is skipped; only a single row that is a success itself is
+        sent again. An event that the sidecar has goes out from there; one that ended in
+        Odoo is submitted again, or built again where nothing is left to submit.
         """
         self._check_manager()
-        finished = self.filtered(lambda delivery: delivery.status != "pending")
+        finished = self._finished()
         if not finished:
             raise UserError(self.env._("These deliveries are pending: wait for them."))
-        rows = finished._one_of_each_event()
+        # what the sidecar has delivered a moment ago counts, too
+        self.env["mcp.webhook.mirror"].sudo()._pull_quietly()
+        alone = len(self) == 1
         outcome = Outcome()
+        rows = finished
+        if not (alone and self.status == "success"):
+            delivered = self.browse(
+                in_own_transaction(
+                    self.pool, lambda env: finished.with_env(env)._delivered_since().ids
+                )
+            )
+            outcome.skipped = len(delivered)
+            rows -= delivered
         here = rows.filtered("failed_in_odoo")
         here._send_from_odoo(outcome)
-        (rows - here)._send_from_sidecar(outcome, alone=len(self) == 1)
+        (rows - here)._send_from_sidecar(outcome, alone)
         self.env["mcp.webhook.mirror"].sudo()._pull_quietly()
         if outcome.refused and not outcome.sent and not outcome.skipped:
             raise UserError("\n".join(self._reasons(outcome.refused)))
         return self._redelivered(outcome.sent, outcome.refused, outcome.skipped)
+
+    def action_ask_redeliver(self):
+        """The count first, for a selection."""
+        self._check_manager()
+        dialog = self.env["mcp.webhook.again"].create(
+            {"delivery_ids": [(6, 0, self.ids)]}
+        )
+        return {
+            "type": "ir.actions.act_window",
+            "name": self.env._("Redeliver"),
+            "res_model": dialog._name,
+            "res_id": dialog.id,
+            "views": [(False, "form")],
+            "target": "new",
+        }
+
+    def _finished(self):
+        """The newest finished row of each event."""
+        done = self.filtered(lambda delivery: delivery.status != "pending")
+        return done._one_of_each_event()
+
+    def _delivered_since(self):
+        """Those whose event the endpoint has taken, with this attempt or a later one."""
+        taken = {
+            row.event_uuid: row.attempt
+            for row in self.search(
+                [
+                    ("event_uuid", "in", self.mapped("event_uuid")),
+                    ("status", "=", "success"),
+                ],
+                order="attempt",
+            )
+        }
+        return self.filtered(lambda row: taken.get(row.event_uuid, 0) >= row.attempt)
 
     def _one_of_each_event(self):
         newest = {delivery.event_uuid: delivery.id for delivery in self.sorted("attempt")}
@@ -117,7 +162,7 @@ class McpWebhookDelivery(models.Model):
             client = access._client()
             access._introduce(client)
             if alone or MANY not in access._sidecar_features(client):
-                self._redeliver_each(client, outcome, alone)
+                self._redeliver_each(client, outcome)
             else:
                 self._redeliver_many(client, outcome)
         except SidecarUnreachable as error:
@@ -133,13 +178,9 @@ class McpWebhookDelivery(models.Model):
         except SidecarError as error:
             raise UserError(self._refusal(error)) from error
 
-    def _redeliver_each(self, client, outcome, alone):
-        delivered = set() if alone else self._delivered_events()
+    def _redeliver_each(self, client, outcome):
         forgotten = self.browse()
         for delivery in self:
-            if delivery.event_uuid in delivered:
-                outcome.skipped += 1
-                continue
             try:
                 client.redeliver(delivery.event_uuid)
                 outcome.sent += 1
@@ -208,11 +249,6 @@ class McpWebhookDelivery(models.Model):
                 refused.append(error.broken.message)
         self._insert(made)
         return len(made), refused
-
-    def _delivered_events(self):
-        events = [("event_uuid", "in", self.mapped("event_uuid"))]
-        delivered = self.search([*events, ("status", "=", "success")])
-        return set(delivered.mapped("event_uuid"))
 
     # -- now, or not at all ----------------------------------------------------------
 

@@ -190,7 +190,10 @@ class McpWebhookDelivery(models.Model):
 
     def _announce(self, rows, subscriptions):
         if rows or subscriptions:
-            self._send_to_managers(rows, subscriptions)
+            # what an attempt ended as is told on the other attempts' screens, too
+            again = rows.filtered(lambda row: row.attempt > 1).mapped("event_uuid")
+            siblings = self.search([("event_uuid", "in", again)]) if again else rows
+            self._send_to_managers(rows | siblings, subscriptions)
 
     @api.model
     def _announce_paused(self, subscription_ids):

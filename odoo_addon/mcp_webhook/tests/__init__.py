@@ -18,6 +18,7 @@ from . import test_limits
 from . import test_loops
 from . import test_memory
 from . import test_mirror
+from . import test_one_event
 from . import test_outbox
 from . import test_payload
 from . import test_promise

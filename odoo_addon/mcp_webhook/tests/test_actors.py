@@ -62,7 +62,9 @@ OF_RECORD = {
         **dict.fromkeys(RECORD, MANAGER),
     },
     DELIVERY: {
+        "action_ask_redeliver": MANAGER,
         "action_cancel": MANAGER,
+        "action_open": MANAGER,
         "action_open_records": MANAGER,
         "action_preview": MANAGER,
         "action_redeliver": MANAGER,
@@ -97,6 +99,8 @@ OF_DIALOG = {
     "mcp.webhook.redelivery": {"action_redeliver": MANAGER},
     "mcp.webhook.waiting": {"action_go_on": MANAGER},
 }
+# Dialogs about what is not one subscription, and what they are given.
+OF_OTHER_DIALOG = {"mcp.webhook.again": ("delivery_ids", {"action_redeliver": MANAGER})}
 NOBODY_S = ("outbox", "mirror", "tombstone", "binding", "seen")
 MACHINERY = (*NOBODY_S, "sidecar", "dialog", "export")
 REFUSALS = ("webhook manager can", "subscription_id:", "rights to export")
@@ -182,6 +186,7 @@ class TestActors(WebhookCase):
                 }
         table = {f"mcp.webhook.{name}": set() for name in MACHINERY}
         table.update({name: set(OF_DIALOG.get(name, ())) for name in DIALOGS})
+        table.update({name: set(told[1]) for name, told in OF_OTHER_DIALOG.items()})
         for model in (SUBSCRIPTION, DELIVERY, SETTINGS):
             named = {*OF_RECORD[model], *OF_MODEL.get(model, ())}
             table[model] = named - set(RECORD) - {"message_get_followers"}
@@ -256,6 +261,27 @@ class TestActors(WebhookCase):
                         n,
                     )(),
                 )
+
+    def test_other_dialogs_tell_of_nothing_that_one_may_not_read(self):
+        for model, (field, methods) in OF_OTHER_DIALOG.items():
+            values = {field: [(6, 0, self.delivery.ids)]}
+            for name, door in self.other_doors(model, field, values, methods).items():
+                with self.subTest(model=model, door=name):
+                    self.check(
+                        name,
+                        MANAGER,
+                        lambda u, d=door, m=model: d(self.env[m].with_user(u)),
+                    )
+
+    def other_doors(self, model, field, values, methods):
+        shown = {name: {} for name in self.env[model]._fields}
+        doors = {
+            "read": lambda m: m.create(values).read(list(shown)),
+            "onchange": lambda m: m.onchange(dict(values), [field], shown),
+        }
+        for name in methods:
+            doors[name] = lambda m, n=name: getattr(m.create(values), n)()
+        return doors
 
     def test_settings(self):
         for name, allowed in OF_RECORD[SETTINGS].items():

@@ -1,5 +1,6 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import mcp_webhook_dialog  # isort: skip  # what the others extend
+from . import mcp_webhook_again
 from . import mcp_webhook_explain
 from . import mcp_webhook_preview
 from . import mcp_webhook_redelivery

@@ -107,21 +107,6 @@ def test_failed_row_is_redelivered(line, page):
     shot(page, "delivery_redelivered")
 
 
-def test_selection_is_redelivered(line, page):
-    subscription, path, _ = deliver(line, 3, 500, name="Three failures")
-    line.receiver.answers[path] = 200
-    go(page, line, DELIVERIES, ".o_list_view")
-    find(page, "Failed")
-    rows = page.locator(".o_data_row", has_text="Three failures")
-    expect(rows).to_have_count(3)
-    for number in range(3):
-        rows.nth(number).locator(".o_list_record_selector input").click()
-    shot(page, "deliveries_selected")
-    page.click("button[name=action_redeliver]")
-    notification(page, "3 sent again")
-    line.wait_rows(subscription, "success", 3)
-
-
 def test_records_of_the_event_are_one_click_away(line, page):
     _, _, rows = deliver(line)
     open_row(page, line, rows[0])
