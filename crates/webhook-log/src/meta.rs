@@ -51,6 +51,15 @@ impl std::fmt::Debug for WakeSecret {
     }
 }
 
+impl WakeSecret {
+    /// What only the key before the present one opens, sealed with the present one: `None` where that is not so,
+    /// `Some(None)` where sealing failed.
+    pub(crate) fn seal_anew(sealed: &[u8], key: &SealingKey) -> Option<Option<Vec<u8>>> {
+        let old = key.open(WAKE_OWNER, sealed).filter(|opened| opened.is_old)?;
+        Some(key.seal(WAKE_OWNER, &old.plain))
+    }
+}
+
 /// Whose secret the wake secret is, for the seal: no subscription's.
 const WAKE_OWNER: u128 = u128::MAX - 1;
 

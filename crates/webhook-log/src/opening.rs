@@ -18,7 +18,7 @@ use crate::{
     journal::{self, Epoch, Found, Journal, Redo},
     log::Memory,
     medium::{self, Medium, OpenError},
-    meta::Attachment,
+    meta::{Attachment, WakeSecret},
     overlay::Overlay,
     record,
     seal::{KeyCheck, SealingKey},
@@ -192,7 +192,7 @@ fn prepare<M: Medium>(
             check_key(&txn, key, loss)?;
             replayed = replay(&txn, medium, found, key, loss)?;
             let anew = subscriptions::seal_anew(&txn, key)?;
-            if anew > 0 {
+            if seal_wake_secret_anew(&txn, key)? || anew > 0 {
                 tracing::info!(
                     subscriptions = anew,
                     "sealed anew with the present key; the old one is not needed for this log any more"
@@ -202,6 +202,15 @@ fn prepare<M: Medium>(
     }
     stand_alone(txn)?;
     Ok(replayed)
+}
+
+/// As [`subscriptions::seal_anew`]; answers whether it was to be done.
+fn seal_wake_secret_anew(txn: &WriteTransaction, key: &SealingKey) -> Result<bool, redb::Error> {
+    let mut meta = txn.open_table(META)?;
+    let sealed = fact(&meta, "wake_secret")?.unwrap_or_default();
+    let Some(anew) = WakeSecret::seal_anew(&sealed, key) else { return Ok(false) };
+    meta.insert("wake_secret", anew.ok_or_else(subscriptions::random_source_failed)?.as_slice())?;
+    Ok(true)
 }
 
 /// Whether this is the key that the store was sealed with. Formats before 3 had nothing to tell it by but the

@@ -7,6 +7,8 @@ use std::{
     time::SystemTime,
 };
 
+use webhook_model::PreviousSecret;
+
 use super::*;
 use crate::{Hold, Left, Look, plan, recover};
 
@@ -252,6 +254,33 @@ fn another_key_is_known_at_once_and_what_it_sealed_waits() {
     let empty = tempfile::tempdir().unwrap();
     start(&store(&empty), &KEY).unwrap().close();
     assert!(matches!(start(&store(&empty), &other), Err(OpenError::WrongKey)));
+}
+
+#[test]
+fn everything_that_is_sealed_follows_the_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let previous_secret =
+        Some(PreviousSecret { secret: SigningSecret::parse("another-secret-0123").unwrap(), until: NOW });
+    let whole = Subscription {
+        endpoint: Endpoint { previous_secret, ..subscription(1).endpoint },
+        ..subscription(1)
+    };
+    let odoo = Attachment { wake_secret: Some(WakeSecret("canary-of-the-knock".into())), ..past::odoo() };
+    let log = start(&store(&folder), &KEY).unwrap();
+    let put = whole.clone();
+    log.change_subscriptions(|set| drop(set.put(put))).wait().unwrap();
+    attach(&log, odoo.clone(), false).unwrap();
+    let crashed = copy_of(&folder);
+    log.close();
+    for (what, folder) in [("closed", folder), ("crashed", crashed)] {
+        let new = [8; 32];
+        Log::open(medium::File::new(store(&folder)), SealingKey::new(&new).replacing(&KEY)).unwrap().close();
+        let log = start(&store(&folder), &new).unwrap();
+        assert_eq!(**log.subscriptions().get(sub(1)).unwrap(), whole, "{what}");
+        assert_eq!(log.attachment().unwrap().wake_secret, odoo.wake_secret, "{what}");
+        log.close();
+        assert!(matches!(start(&store(&folder), &KEY), Err(OpenError::WrongKey)), "{what}");
+    }
 }
 
 #[test]
