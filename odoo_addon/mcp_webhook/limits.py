@@ -21,7 +21,7 @@ MAX_PATHS = 200
 MAX_PATH_BYTES = 256
 PER_USER = 50  # subscriptions that one user's AIs may have
 PER_USER_AND_MODEL = 20
-PER_USER_BYTES = 512 * 1024  # all of them go to the sidecar in one request
+PER_USER_BYTES = 512 * 1024  # of templates and filters: the sidecar holds them in memory
 PER_USER_VALUES = 8 * 1024  # of their templates, for the same reason
 SHOWN = 80  # characters of what was given, in an error
 

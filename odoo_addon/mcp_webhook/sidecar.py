@@ -21,6 +21,7 @@ PATIENT_TIMEOUT = (2.0, 10.0)  # a cron job, or an administrator pressing a butt
 MAX_EVENTS = 1000  # the contract's limit for one `event.submit`
 MAX_REQUEST_BYTES = 15 * 1024 * 1024  # its limit is 16 MiB; the envelope needs a little
 MAX_BATCH = 100  # calls in one JSON-RPC batch
+MAX_PAGE = 1000  # of a list
 MAX_IDS = 1000  # event ids in one `delivery.redeliver_many`
 # A second call would send a second time.
 ONCE = frozenset({"delivery.redeliver", "delivery.redeliver_many", "delivery.test"})
@@ -77,6 +78,16 @@ class Sidecar:
 
     def get(self, subscription_id):
         return self.call("subscription.get", {"id": subscription_id})
+
+    def ids(self):
+        """The ids of all subscriptions there, page by page."""
+        found, after = set(), None
+        while True:
+            page = self.call("subscription.list", _given(after=after, limit=MAX_PAGE))
+            found.update(known["id"] for known in page["subscriptions"])
+            after = page["next"]
+            if not after:
+                return found
 
     def update(self, subscription_id, **changes):
         return self.call("subscription.update", {"id": subscription_id, **changes})

@@ -28,7 +28,9 @@ from . import mcp_event_subscription_ai
 from . import mcp_event_subscription_actions
 from . import mcp_event_subscription_templates
 from . import mcp_event_subscription_preview
+from . import mcp_webhook_told
 from . import mcp_webhook_alerts
+from . import mcp_event_subscription_readers
 from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_webhook_loop

@@ -28,7 +28,9 @@ class McpEventSubscription(models.Model):
     )
 
     def unlink(self):
+        self.check_access("unlink")
         busy = self._with_a_long_log()
+        self._forget_what_was_said()
         result = super(McpEventSubscription, self - busy).unlink()
         if busy:
             busy._leave()
@@ -36,7 +38,6 @@ class McpEventSubscription(models.Model):
 
     def _leave(self):
         """Nobody finds it any more; nothing fires, and the sidecar is told."""
-        self.check_access("unlink")
         stored = self.sudo().with_context(tracking_disable=True)
         self.env["mcp.webhook.tombstone"].sudo().create(
             [{"uuid": subscription.uuid} for subscription in stored]

@@ -8,17 +8,19 @@ lock is needed. What was deleted is remembered in `mcp.webhook.tombstone`.
 """
 
 import logging
+import time
 
 import psycopg2
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.fields import Domain
+from odoo.tools import SQL
 
 from .. import limits, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription_success import SUCCESS_FIELDS
-from .mcp_webhook_outbox import own_environment
+from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)
 
@@ -49,7 +51,12 @@ SYNCED_FIELDS = frozenset(
 )
 # Refusals that say nothing about the subscription: asked again by the sweep.
 NOT_ITS_FAULT = frozenset({"fenced", "store_unavailable"})
-ONE_BY_ONE = 20  # more pending ones than this go as one complete set
+ONE_BY_ONE = 20  # more pending ones than this go as one complete set, if it fits
+SLICE = 200  # of those that go one by one, in a transaction of the sweep
+# What one `subscription.sync` may hold; half of what the sidecar takes, but for the count.
+TOGETHER = 5000
+TOGETHER_BYTES = 8 * 1024 * 1024
+TOGETHER_VALUES = 50_000
 MAX_NAME_BYTES = 256
 SCHEDULED = "mcp_webhook.sync"  # the key in cr.postcommit.data
 
@@ -121,21 +128,35 @@ class McpEventSubscription(models.Model):
     def _sync_quickly(self):
         access = self.env["mcp.webhook.sidecar"]
         try:
-            access._try(self._push_pending, INLINE_TIMEOUT)
+            access._try(lambda c: self._push_pending(c, ONE_BY_ONE), INLINE_TIMEOUT)
         except (SidecarUnreachable, SidecarError) as error:
             _logger.info("Event subscriptions wait for the sweep: %s", error)
 
     # -- sending ---------------------------------------------------------------------
 
+    @classmethod
+    def _bring(cls, registry):
+        """Bring to the sidecar what it does not know yet, in transactions of their own;
+        after `MAX_SECONDS` the rest waits for the next sweep.
+
+        :raise SidecarUnreachable, SidecarError: the rest stays pending
+        """
+        end = time.monotonic() + MAX_SECONDS
+        more = True
+        while more and time.monotonic() < end:
+            more = in_own_transaction(registry, lambda env: env[cls._name]._sync_dirty())
+
     @api.model
     def _sync_dirty(self):
-        """Bring to the sidecar what it does not know yet; free when there is nothing.
+        """As much of it as one transaction holds; free when there is nothing.
 
+        :return: whether there is more
         :raise SidecarUnreachable, SidecarError: the rest stays pending
         """
         if self._pending_sync() or self.env["mcp.webhook.tombstone"].search([], limit=1):
             client = self.env["mcp.webhook.sidecar"]._client()
-            self._push_pending(client)
+            return self._push_pending(client, SLICE)
+        return False
 
     @api.model
     def _sync_all(self):
@@ -144,7 +165,10 @@ class McpEventSubscription(models.Model):
         :raise SidecarUnreachable, SidecarError: nothing is known to have changed
         """
         client = self.env["mcp.webhook.sidecar"]._client()
-        self._push_all(client)
+        if self._fits_in_one_call():
+            self._push_all(client)
+        else:
+            self._push_each(client)
 
     @api.model
     def _pending_sync(self):
@@ -152,20 +176,59 @@ class McpEventSubscription(models.Model):
         return everything.search([("sync_pending", "=", True)])
 
     @api.model
-    def _push_pending(self, client):
+    def _push_pending(self, client, most):
+        """:param most: how many at once of those that go one by one
+        :return: whether there is more
+        """
         pending = self._pending_sync()
         tombstones = self.env["mcp.webhook.tombstone"].search(Domain.TRUE)
-        if not pending and not tombstones:
-            return
+        count = len(pending) + len(tombstones)
+        if not count:
+            return False
         self.env["mcp.webhook.sidecar"]._introduce(client)
-        if len(pending) + len(tombstones) > ONE_BY_ONE:
+        if count > ONE_BY_ONE and self._fits_in_one_call():
             self._push_all(client)
-            return
-        for tombstone in tombstones:
+            return False
+        gone = tombstones[:most]
+        for tombstone in gone:
             _delete(client, tombstone.uuid)
             tombstone.unlink()
-        for subscription in pending:
+        for subscription in pending[: most - len(gone)]:
             subscription._push(client)
+        return count > most
+
+    @api.model
+    def _fits_in_one_call(self):
+        """Judged by the stored texts, generously: brackets, commas and colons bound the
+        number of values."""
+        self.env.flush_all()
+        ((count, size, values),) = self.env.execute_query(
+            SQL(
+                """SELECT count(*),
+                          COALESCE(sum(1024 + octet_length(webhook_url)
+                                       + octet_length(COALESCE(headers_value, ''))
+                                       + octet_length(template)), 0),
+                          COALESCE(sum(length(template)
+                                       - length(translate(template, '[{,:', ''))), 0)
+                     FROM (SELECT *, COALESCE(payload_template, '') AS template
+                             FROM mcp_event_subscription) s
+                    WHERE webhook_url != '' AND is_gone IS NOT TRUE"""
+            )
+        )
+        return count <= TOGETHER and size <= TOGETHER_BYTES and values <= TOGETHER_VALUES
+
+    @api.model
+    def _push_each(self, client):
+        """More than one call holds: each alone, then what is not ours goes. That the set is
+        complete is said by one whose only entry is refused and names no id, for such a one
+        changes and deletes nothing."""
+        everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
+        for subscription in everything:
+            subscription._push(client)
+        for uuid in client.ids() - set(everything.mapped("uuid")):
+            _delete(client, uuid)
+        client.sync([{}])
+        self.env["mcp.webhook.tombstone"].search(Domain.TRUE).unlink()
 
     def _push(self, client):
         """Bring one subscription to the sidecar; its refusal becomes `sync_error`."""

@@ -37,43 +37,27 @@ class McpEventSubscription(models.Model):
 
     @api.model
     def _tell_what_was_not_told(self):
-        """The ceiling is over, and it fails still."""
+        """The ceiling is over, and it fails still; or there were too many to be told."""
         self.search(
             [("failing_since", "!=", False), ("is_alerting", "=", False)]
         )._alert()
-
-    def _message_create(self, values_list):
-        """What the addon notes on its own subscriptions is no event of who watches
-        messages."""
-        quiet = self.with_context(**{SKIP: UNSEEN})
-        return super(McpEventSubscription, quiet)._message_create(values_list)
+        self.env["mcp.webhook.told"]._sum_up()
 
     def _tell_followers(self):
-        """In the language of each: one message for all would be in the cron's."""
         self.ensure_one()
-        readers = self.message_follower_ids.partner_id | self._managers_if_none_follows()
-        by_language = readers.grouped(lambda partner: partner.lang or "en_US")
-        log_language = self.user_id.lang or "en_US"
-        # captured, the alert of one delivery would be the next one
-        quiet = self.with_context(**{SKIP: UNSEEN})
-        told = quiet.with_context(lang=log_language)
-        told._message_log(body=told._alert_body())
-        for language, partners in by_language.items():
-            told = quiet.with_context(lang=language)
-            told.message_notify(
-                partner_ids=partners.ids,
-                subject=told._alert_subject(),
-                body=told._alert_body(),
-                force_email_lang=language,
-            )
+        self._tell(lambda here: (here._alert_subject(), here._alert_body()))
 
-    def _managers_if_none_follows(self):
-        """Who asked for it through an AI may not be one who could repair it."""
-        manager = self.env.ref("mcp_webhook.group_manager", raise_if_not_found=False)
-        managers = manager.sudo().all_user_ids if manager else self.env["res.users"]
-        if managers.partner_id & self.message_follower_ids.partner_id:
-            return self.env["res.partner"]
-        return managers.filtered(lambda user: user.active and not user.share).partner_id
+    def _tell(self, words):
+        """Note it in the chatter, in the language of whose subscription it is, and tell
+        its readers, each in their own and as far as they were not told enough already.
+
+        :param words: makes `(subject, body)`, in the language of the record it is given
+        """
+        self.ensure_one()
+        quiet = self.with_context(**{SKIP: UNSEEN})
+        _subject, body = words(quiet.with_context(lang=self.user_id.lang or "en_US"))
+        quiet._message_log(body=body)
+        self.env["mcp.webhook.told"]._tell(quiet, self._readers(), words)
 
     def _alert_subject(self):
         if self.is_alerting:
@@ -89,11 +73,6 @@ class McpEventSubscription(models.Model):
             host=self.endpoint_host,
             reason=self._last_failure().outcome or "",
         )
-
-    def message_get_followers(self, *args, **kwargs):
-        """Who follows it is for those who may read it: `mail.thread` asks nobody."""
-        self.check_access("read")
-        return super().message_get_followers(*args, **kwargs)
 
     @api.depends("failing_since")
     @api.depends_context("lang", "tz")

@@ -11,6 +11,7 @@ from odoo.tools import SQL
 
 DEFAULT_RETENTION_DAYS = 30
 DEFAULT_RETENTION_ROWS = 500_000  # finished ones; older rows go early
+MOST_ROWS = 1000  # of one record that are shown
 GC_LIMIT = 10_000  # rows per transaction of the autovacuum
 INSERTED = (
     "attempt",
@@ -215,15 +216,24 @@ class McpWebhookDelivery(models.Model):
     # -- reading -----------------------------------------------------------------
 
     @api.model
-    def _of_record(self, model_name, record_id):
-        """The deliveries whose event carries this record, newest first."""
+    def _of_record(self, model_name, record_id, subscription=None):
+        """The deliveries whose event carries this record, newest first, at most
+        `MOST_ROWS`.
+
+        :param subscription: only of this one
+        """
+        only = SQL()
+        if subscription is not None:
+            only = SQL("AND subscription_id = %s", subscription.id)
         rows = self.env.execute_query(
             SQL(
                 """SELECT id FROM mcp_webhook_delivery
-                    WHERE record_ids @> %s::jsonb AND model_name = %s
-                 ORDER BY id DESC LIMIT 1000""",
+                    WHERE record_ids @> %s::jsonb AND model_name = %s %s
+                 ORDER BY id DESC LIMIT %s""",
                 str(int(record_id)),
                 model_name,
+                only,
+                MOST_ROWS,
             )
         )
         return self.search([("id", "in", [row[0] for row in rows])])

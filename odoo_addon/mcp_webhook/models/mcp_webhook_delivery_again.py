@@ -318,9 +318,7 @@ class McpWebhookDelivery(models.Model):
     @api.model
     def _sync_now(self, refused):
         try:
-            in_own_transaction(
-                self.pool, lambda env: env["mcp.event.subscription"]._sync_dirty()
-            )
+            self.pool["mcp.event.subscription"]._bring(self.pool)
         except SidecarUnreachable as error:
             refused.append(error.reason)
         except SidecarError as error:

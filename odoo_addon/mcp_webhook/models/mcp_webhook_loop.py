@@ -25,6 +25,7 @@ from .mcp_webhook_outbox import in_own_transaction
 _logger = logging.getLogger(__name__)
 
 HOPS = 10  # events of one subscription in one chain
+LONGEST = 100  # events in one chain, of whichever subscriptions
 PER_RECORD = 60  # of one subscription, by programs, within the window
 WINDOW = "10 minutes"
 LOOKED_AT = 300  # newest events of a subscription: somebody waits for the save
@@ -36,6 +37,9 @@ class McpEventSubscription(models.Model):
 
     # What was counted when a loop paused it is not counted again once it is resumed.
     loop_after = fields.Integer(readonly=True, copy=False, groups=fields.NO_ACCESS)
+
+    def _loop_subject(self):
+        return self.env._("%s: paused, for its events cause themselves", self.name)
 
 
 class McpWebhookDelivery(models.Model):
@@ -71,7 +75,7 @@ class McpWebhookDelivery(models.Model):
         message = detailed(sentence, record)
         self._fail(KIND, message, in_odoo=True)
         self.env["mcp.webhook.outbox"].search([("delivery_id", "=", self.id)]).unlink()
-        unseen._message_log(body=translated(self.env, message))
+        unseen._tell(lambda here: (here._loop_subject(), translated(here.env, message)))
         self._mirror_badges(self)
 
 
@@ -139,13 +143,12 @@ class McpWebhookOutbox(models.Model):
                      JOIN mcp_webhook_outbox o ON o.delivery_id = d.id
                     WHERE (d.by_program OR d.cause_uuid IS NOT NULL)
                       AND s.active AND s.paused IS NOT TRUE %s
-                      AND ((%s) > %s OR (%s) > %s)
+                      AND ((%s) > %s OR (%s))
                  GROUP BY s.id""",
                 some,
                 SQL(SAME_RECORD, LOOKED_AT, WINDOW),
                 most,
-                SQL(CHAIN),
-                HOPS,
+                SQL(CHAIN, LONGEST, HOPS, LONGEST),
             )
         )
 
@@ -163,7 +166,9 @@ SAME_RECORD = """
        AND newest.record_ids -> 0 = d.record_ids -> 0
        AND newest.create_date > d.create_date - %s::interval
 """
-# How many events of the subscription `s` the chain of causes of `d` goes through.
+# Whether the chain of causes of `d` goes through too many events: of the subscription `s`,
+# or of any, for a chain may go round through many, or through ones that are deleted and
+# made again.
 CHAIN = """
     WITH RECURSIVE chain(id, subscription_id, cause_uuid, hops) AS (
         SELECT d.id, d.subscription_id, d.cause_uuid, 1
@@ -172,8 +177,9 @@ CHAIN = """
           FROM chain
           JOIN mcp_webhook_delivery e ON e.event_uuid = chain.cause_uuid
            AND e.attempt = 1 AND e.id < chain.id
-         WHERE chain.hops < 100
+         WHERE chain.hops < %s
     )
-    SELECT count(*) FROM chain
-     WHERE chain.subscription_id = s.id AND chain.id > COALESCE(s.loop_after, 0)
+    SELECT count(*) FILTER (WHERE chain.subscription_id = s.id) > %s OR count(*) >= %s
+      FROM chain
+     WHERE chain.id > COALESCE(s.loop_after, 0)
 """

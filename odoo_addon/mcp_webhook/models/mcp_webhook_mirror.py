@@ -281,9 +281,7 @@ class McpWebhookMirror(models.Model):
         fine = True
         for part in (
             lambda: self._pull(again=True),
-            lambda: in_own_transaction(
-                registry, lambda env: env[subscriptions]._sync_dirty()
-            ),
+            lambda: registry[subscriptions]._bring(registry),
             lambda: outbox._build_late(registry),
             lambda: outbox._sweep(registry),
         ):

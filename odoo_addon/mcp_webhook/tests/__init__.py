@@ -1,8 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import test_actors
 from . import test_administrator
-from . import test_approval
 from . import test_ai
+from . import test_approval
 from . import test_binding
 from . import test_capture
 from . import test_client
@@ -24,12 +24,14 @@ from . import test_payload
 from . import test_promise
 from . import test_redelivery
 from . import test_rights
+from . import test_room
 from . import test_secrets
 from . import test_settings
 from . import test_subscription
 from . import test_success
 from . import test_sync
-from . import test_wake
+from . import test_told
 from . import test_unnoticed
 from . import test_waiting
+from . import test_wake
 from . import test_watched

@@ -98,6 +98,9 @@ class ScriptedSidecar:
     def on_subscription_sync(self, subscriptions):
         return {"created": len(subscriptions), "updated": 0, "deleted": 0, "errors": []}
 
+    def on_subscription_list(self, after=None, limit=100):
+        return {"subscriptions": [], "next": None}
+
     def on_event_submit(self, events):
         return {"results": [self._accept(event) for event in events], **self.count()}
 

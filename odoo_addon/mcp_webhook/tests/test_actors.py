@@ -101,7 +101,7 @@ OF_DIALOG = {
 }
 # Dialogs about what is not one subscription, and what they are given.
 OF_OTHER_DIALOG = {"mcp.webhook.again": ("delivery_ids", {"action_redeliver": MANAGER})}
-NOBODY_S = ("outbox", "mirror", "tombstone", "binding", "seen")
+NOBODY_S = ("outbox", "mirror", "tombstone", "binding", "room", "seen", "told")
 MACHINERY = (*NOBODY_S, "sidecar", "dialog", "export")
 REFUSALS = ("webhook manager can", "subscription_id:", "rights to export")
 # Public methods that look at nothing but what they are given.

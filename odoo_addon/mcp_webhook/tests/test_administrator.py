@@ -8,6 +8,8 @@ import json
 from odoo.exceptions import UserError
 from odoo.tests import new_test_user, tagged
 
+from ..models import mcp_webhook_delivery
+from ..wizards import mcp_webhook_explain
 from .common import WebhookCase
 
 ERROR_KINDS = (
@@ -304,6 +306,42 @@ class TestExplanation(WebhookCase):
         self.assertEqual(told[0], told[1])
         self.assertIn("may not read it yourself", told[0])
         self.assertNotIn("secret", told[0])
+
+    def test_nor_that_it_fired(self):
+        """The line about deliveries, too: their number, times and outcomes."""
+        company = self.env["res.company"].create({"name": "Far"})
+        self.admin.company_ids |= company
+        manager = new_test_user(
+            self.env, "manager", groups="base.group_user,mcp_webhook.group_manager"
+        )
+        subscription = self.subscribe()
+        far = self.Partner.create({"name": "Far away", "company_id": company.id})
+        self.assertTrue(self.rows(subscription), "it fires, with the user's rights")
+        self.assertIn("It did fire: 1", self.explain(subscription, far))
+        self.env.invalidate_all()
+        told = []
+        for record_id in (far.id, 2**30):
+            wizard = self.env["mcp.webhook.explain"].with_user(manager)
+            wizard = wizard.create(
+                {"subscription_id": subscription.id, "res_id": record_id}
+            )
+            told.append(str(wizard.explanation).replace(str(record_id), "?"))
+        self.assertEqual(told[0], told[1])
+        self.assertNotIn("Deliveries", told[0])
+
+    def test_others_deliveries_do_not_hide_its_own(self):
+        subscription, other = self.subscribe(), self.subscribe()
+        self.patch(mcp_webhook_delivery, "MOST_ROWS", 3)
+        self.patch(mcp_webhook_explain, "MOST_ROWS", 3)
+        self.partner.name = "First"
+        self.commit()
+        subscription.active = False
+        for number in range(4):
+            self.partner.name = f"Name {number}"
+            self.commit()
+        subscription.active = True
+        self.assertIn("It did fire: 1,", self.explain(subscription))
+        self.assertIn("It did fire: 3+,", self.explain(other))
 
     def test_record_of_another_company(self):
         company = self.env["res.company"].create({"name": "Far"})

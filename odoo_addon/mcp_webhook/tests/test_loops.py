@@ -118,6 +118,36 @@ class TestLoops(WebhookCase):
         self.change((cause, False))
         self.assertPaused()
 
+    def test_a_chain_through_many_subscriptions(self):
+        """Or through one that is deleted and made again before it is recognised."""
+        ring = [self.subscription]
+        ring += [self.subscribe(event_type="write", watched=["name"]) for _n in range(11)]
+        cause, hops = None, 0
+        while not any(s.paused for s in ring) and hops < loop.LONGEST + 20:
+            turn = ring[hops % len(ring)]
+            known = self.rows(turn)
+            self.change((cause, False))
+            cause = (self.rows(turn) - known).event_uuid
+            hops += 1
+        self.assertEqual(hops, loop.LONGEST)
+        (row,) = self.Delivery.search([("error_kind", "=", "loop")])[:1]
+        paused = row.subscription_id
+        self.assertTrue(paused.paused)
+        paused.action_resume()
+        self.change((cause, False))
+        self.assertFalse(paused.paused, "what was counted is not counted again")
+
+    def test_a_chain_through_ones_that_are_made_again(self):
+        cause = None
+        for _event in range(loop.LONGEST - 1):
+            cause = self.change((cause, False))
+            if _event % loop.HOPS == 0:
+                self.subscription.unlink()
+                self.subscription = self.subscribe(event_type="write", watched=["name"])
+        self.assertFalse(self.subscription.paused)
+        self.change((cause, False))
+        self.assertPaused()
+
     def test_marks_of_no_event_of_ours_are_nothing(self):
         unknown = "01890000-0000-7000-8000-000000000000"
         for _event in range(loop.HOPS + 2):

@@ -149,7 +149,8 @@ class TestRights(WebhookCase):
             self.assertRefused(lambda mine=mine: mine.copy({"event_uuid": "y"}))
 
     def test_machinery_is_nobody_s(self):
-        for model in ("outbox", "mirror", "tombstone", "binding", "seen"):
+        machinery = ("outbox", "mirror", "tombstone", "binding", "room", "seen", "told")
+        for model in machinery:
             for user in (self.manager, self.admin):
                 records = self.env[f"mcp.webhook.{model}"].with_user(user)
                 for operation in ("read", "write", "create", "unlink"):
@@ -200,8 +201,10 @@ class TestRights(WebhookCase):
             "mcp.webhook.mirror": set(),
             "mcp.webhook.outbox": set(),
             "mcp.webhook.preview": set(),
+            "mcp.webhook.room": set(),
             "mcp.webhook.seen": set(),
             "mcp.webhook.sidecar": set(),
+            "mcp.webhook.told": set(),
             "mcp.webhook.tombstone": set(),
         }
         usual = set(dir(self.env["mail.thread"])) | set(dir(self.Partner))

@@ -1,6 +1,8 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Subscriptions follow to the sidecar: after the commit, and never in its way."""
 
+from unittest.mock import patch
+
 from odoo.tests import tagged
 
 from ..models import mcp_event_subscription_sync as sync
@@ -156,6 +158,62 @@ class TestSync(WebhookCase):
             set(subscriptions.mapped("uuid")),
         )
         self.assertFalse(self.sent("subscription.update"))
+
+    def test_a_set_that_no_call_holds_goes_one_by_one(self):
+        """Whatever of it is too much; what is not ours goes, and only then the sidecar
+        hears that the set is complete."""
+        subscriptions = self.subscribe() + self.subscribe(payload_template='{"a": "b"}')
+        foreign = "01890000-0000-7000-8000-000000000000"
+        there = [*subscriptions.mapped("uuid"), foreign]
+        pages = {None: (there[:1], there[0]), there[0]: (there[1:], None)}
+
+        def page(after=None, limit=None):
+            ids, following = pages[after]
+            return {"subscriptions": [{"id": id_} for id_ in ids], "next": following}
+
+        self.sidecar.on_subscription_list = page
+        for what in ("TOGETHER", "TOGETHER_BYTES", "TOGETHER_VALUES"):
+            self.sidecar.calls.clear()
+            with patch.object(sync, what, 0):
+                self.env["mcp.event.subscription"]._sync_all()
+            told = {p["id"] for p in self.sent("subscription.update")}
+            self.assertLessEqual(set(subscriptions.mapped("uuid")), told, what)
+            self.assertEqual(self.sent("subscription.delete")[-1], {"id": foreign})
+            self.assertEqual(
+                self.sidecar.calls[-1], ("subscription.sync", {"subscriptions": [{}]})
+            )
+
+    def test_who_saves_many_of_them_waits_for_a_few_only(self):
+        subscriptions = self.env["mcp.event.subscription"]
+        for _number in range(sync.ONE_BY_ONE + 5):
+            subscriptions |= self.subscribe()
+        self.sweep()  # the log is known
+        self.sidecar.calls.clear()
+        with patch.object(sync, "TOGETHER", 0), patch.object(sync, "SLICE", 2):
+            subscriptions.write({"timeout_s": 7})
+            self.commit()
+            self.assertEqual(len(self.sent("subscription.update")), sync.ONE_BY_ONE)
+            self.assertEqual(len(subscriptions.filtered("sync_pending")), 5)
+            self.sweep()
+        self.assertFalse(subscriptions.filtered("sync_pending"))
+        told = {p["id"] for p in self.sent("subscription.update")}
+        self.assertLessEqual(set(subscriptions.mapped("uuid")), told)
+        self.assertFalse(self.sent("subscription.sync"))
+
+    def test_what_is_deleted_goes_in_slices_as_well(self):
+        subscriptions = self.env["mcp.event.subscription"]
+        for _number in range(sync.ONE_BY_ONE + 5):
+            subscriptions |= self.subscribe()
+        uuids = set(subscriptions.mapped("uuid"))
+        self.sweep()  # the log is known
+        self.sidecar.calls.clear()
+        with patch.object(sync, "TOGETHER", -1), patch.object(sync, "SLICE", 2):
+            subscriptions.unlink()
+            self.commit()
+            self.assertEqual(len(self.sent("subscription.delete")), sync.ONE_BY_ONE)
+            self.sweep()
+        self.assertLessEqual(uuids, {p["id"] for p in self.sent("subscription.delete")})
+        self.assertFalse(self.env["mcp.webhook.tombstone"].search([]))
 
     def test_refusals_of_a_complete_set_are_told_one_by_one(self):
         good, bad = self.subscribe(), self.subscribe()

@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
 from odoo.sql_db import db_connect
@@ -149,3 +150,30 @@ class TestWakeSecret(WebhookCase):
         self.sidecar.features.remove(self.FEATURE)
         self.env["mcp.webhook.sidecar"]._forget_features()
         self.assertEqual(self.introduced(), (None, False))
+
+    def test_nothing_that_is_kept_hangs_on_odoo_s_own_key(self):
+        """What is made with `database.secret` is made when it is needed, so whoever
+        replaces the key loses nothing: the next introduction tells the new secret, and
+        what a manager looks at must be looked at again."""
+        users = {
+            path.stem
+            for path in Path(sidecar_access.__file__).parent.glob("*.py")
+            if "misc import hmac" in path.read_text()
+        }
+        self.assertEqual(users, {"sidecar_access", "mcp_event_subscription_approval"})
+        digest = self.env["mcp.event.subscription"]._fields["content_digest"]
+        self.assertFalse(digest.store)
+        self.sidecar.features.add(self.FEATURE)
+        self.env["mcp.webhook.sidecar"]._forget_features()
+        before = self.introduced()[0]
+        subscription = self.subscribe(webhook_secret="0123456789abcdef")
+        seen = subscription.content_digest
+        self.env["ir.config_parameter"].set_param("database.secret", "another")
+        after = self.introduced()[0]
+        self.assertNotEqual(after, before)
+        self.assertEqual(after, self.env["mcp.webhook.sidecar"]._wake_secret())
+        subscription.invalidate_recordset()
+        self.assertNotEqual(subscription.content_digest, seen)
+        subscription.timeout_s = 7
+        self.commit()
+        self.assertEqual(self.sidecar.last("subscription.update")["secret"][:4], "0123")

@@ -8,6 +8,7 @@ from odoo.fields import Domain
 from odoo.tools import format_datetime
 
 from .. import payload
+from ..models.mcp_webhook_delivery import MOST_ROWS
 
 OK, NO, NOTE = "ok", "no", "note"
 ICONS = {
@@ -124,6 +125,8 @@ class McpWebhookExplain(models.TransientModel):
     def _caller_reads(self):
         """Nothing is told of a record, not even that it is there, to one who may not
         read it."""
+        if self.model_name not in self.env:
+            return False
         model = self.env[self.model_name].with_context(active_test=False)
         return model.has_access("read") and bool(model.search([("id", "=", self.res_id)]))
 
@@ -193,7 +196,7 @@ class McpWebhookExplain(models.TransientModel):
                 subscription.watched_field_names.replace(",", ", "),
             )
             lines.append((NOTE, self.env._("Watched fields"), reason))
-        if self.res_id:
+        if self.res_id and self._caller_reads():
             lines += self._last_change()
             lines.append(self._deliveries())
         return lines
@@ -214,7 +217,7 @@ class McpWebhookExplain(models.TransientModel):
 
     def _last_change(self):
         model = self.subscription_id._reader()
-        if model is None or not self._caller_reads():
+        if model is None:
             return []
         record = model.browse(self.res_id).sudo().exists()
         if not record or "write_date" not in record._fields or not record.write_date:
@@ -238,18 +241,16 @@ class McpWebhookExplain(models.TransientModel):
     def _deliveries(self):
         title = self.env._("Deliveries")
         deliveries = self.env["mcp.webhook.delivery"]._of_record(
-            self.model_name, self.res_id
+            self.model_name, self.res_id, self.subscription_id
         )
-        own = deliveries.filtered(
-            lambda d: d.subscription_id == self.subscription_id and d.trigger != "test"
-        )
+        own = deliveries.filtered(lambda d: d.trigger != "test")
         if not own:
             return NOTE, title, self.env._("None of this record yet.")
         statuses = dict(own._fields["status"]._description_selection(self.env))
         newest = own[0]
         reason = self.env._(
             "It did fire: %(count)s, the newest of %(when)s: %(status)s.",
-            count=len(own),
+            count=f"{MOST_ROWS}+" if len(deliveries) == MOST_ROWS else len(own),
             when=format_datetime(self.env, newest.create_date),
             status=statuses[newest.status],
         )

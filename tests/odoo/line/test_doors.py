@@ -6,7 +6,7 @@ import pytest
 from realodoo.web import RpcError, json2
 
 SUBSCRIPTION, DELIVERY = "mcp.event.subscription", "mcp.webhook.delivery"
-MACHINERY = tuple(f"mcp.webhook.{name}" for name in ("outbox", "mirror", "tombstone", "binding", "seen", "preview", "explain", "redelivery"))
+MACHINERY = tuple(f"mcp.webhook.{name}" for name in ("outbox", "mirror", "tombstone", "binding", "room", "seen", "told", "preview", "explain", "redelivery"))
 OUTSIDERS = "I. Odoo: who is no manager"
 SECRETS = "I. Odoo: every public method, asked for secrets"
 WRITING = "I. Odoo: what a manager may not write"

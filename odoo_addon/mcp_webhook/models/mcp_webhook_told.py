@@ -1,0 +1,119 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""How much any reader is told in an hour: the one door through which the addon speaks to
+people. Kept apart from the subscriptions, so that deleting one forgets nothing.
+
+Only the mirror's transactions tell anybody anything, under its lock: one writer.
+"""
+
+from datetime import timedelta
+
+from odoo import api, fields, models
+from odoo.tools import SQL
+
+from ..capture.watch import SKIP, UNSEEN
+
+HOUR = timedelta(hours=1)
+PER_READER = 12  # notices in an hour
+PER_OWNER = 4  # of those, about what one user has subscribed
+
+
+class McpWebhookTold(models.Model):
+    _name = "mcp.webhook.told"
+    _description = "Notice to a reader in the last hour, or one that was left out"
+    _log_access = False
+    _allow_sudo_commands = False
+
+    partner_id = fields.Many2one(
+        "res.partner", required=True, index=True, ondelete="cascade"
+    )
+    owner_id = fields.Many2one("res.users", ondelete="cascade")
+    at = fields.Datetime(required=True)
+    left_out = fields.Boolean()
+
+    @api.model
+    def _tell(self, about, partners, words):
+        """Tell those who have not been told enough in this hour; the others learn by
+        `_sum_up` how many notices were left out.
+
+        :param about: the subscription
+        :param words: makes `(subject, body)`, in the language of the record it is given
+        """
+        owner = about.create_uid
+        full = partners.filtered(lambda partner: not self._has_room(partner, owner))
+        self._note(full, owner, left_out=True)
+        self._note(partners - full, owner)
+        _notify(about, partners - full, words)
+
+    @api.model
+    def _sum_up(self):
+        """Once an hour and reader, what was left out in the hour before."""
+        since = fields.Datetime.now() - HOUR
+        self.search([("left_out", "=", False), ("at", "<=", since)]).unlink()
+        found = self._read_group(
+            [("left_out", "=", True)], ["partner_id"], ["__count", "at:min"]
+        )
+        for partner, count, first in found:
+            if first <= since:
+                self.search(
+                    [("partner_id", "=", partner.id), ("left_out", "=", True)]
+                ).unlink()
+                self._note(partner, self.env["res.users"])
+                _notify(
+                    self.env["mcp.event.subscription"],
+                    partner,
+                    lambda here, n=count: _summary(here, n),
+                )
+
+    def _has_room(self, partner, owner):
+        ((of_all, of_owner),) = self.env.execute_query(
+            SQL(
+                """SELECT count(*), count(*) FILTER (WHERE owner_id = %s)
+                     FROM mcp_webhook_told
+                    WHERE partner_id = %s AND left_out IS NOT TRUE AND at > %s""",
+                owner.id,
+                partner.id,
+                fields.Datetime.now() - HOUR,
+            )
+        )
+        return of_all < PER_READER and of_owner < PER_OWNER
+
+    def _note(self, partners, owner, left_out=False):
+        self.create(
+            [
+                {
+                    "partner_id": partner.id,
+                    "owner_id": owner.id,
+                    "at": fields.Datetime.now(),
+                    "left_out": left_out,
+                }
+                for partner in partners
+            ]
+        )
+        self.env.flush_all()
+
+
+def _notify(about, partners, words):
+    """In the language of each: one message for all would be in the cron's. Captured, the
+    notice of one delivery would be the next one."""
+    by_language = partners.grouped(lambda partner: partner.lang or "en_US")
+    for language, readers in by_language.items():
+        here = about.with_context(lang=language, **{SKIP: UNSEEN})
+        subject, body = words(here)
+        door = here if here else here.env["mail.thread"]
+        door.message_notify(
+            partner_ids=readers.ids,
+            subject=subject,
+            body=body,
+            force_email_lang=language,
+        )
+
+
+def _summary(here, count):
+    return (
+        here.env._("Webhooks: %s more notices", count),
+        here.env._(
+            "%s more notices about event subscriptions were left out, for there were too "
+            "many in an hour. Open Event Subscriptions: the list shows how each is now.",
+            count,
+        ),
+    )
