@@ -8,6 +8,7 @@ subclass: it decides at its own `flush()`, after all hooks, but not at a savepoi
 """
 
 import functools
+import re
 from contextlib import contextmanager
 
 from psycopg2.extensions import TRANSACTION_STATUS_INERROR
@@ -15,6 +16,9 @@ from psycopg2.extensions import TRANSACTION_STATUS_INERROR
 from odoo.sql_db import Savepoint, _FlushingSavepoint
 
 from . import journal
+
+# What a `Savepoint` of Odoo's executes: its name is a UUID.
+ROLLBACK = re.compile(r'ROLLBACK TO SAVEPOINT "[0-9a-f-]{36}"')
 
 
 class Listening:
@@ -41,6 +45,16 @@ class Listening:
         if notes is not None:
             notes.is_stale = True
 
+    def execute(self, query, *args, **kwargs):
+        """A savepoint of Odoo's that was open before we listened takes back all that has
+        been noted."""
+        result = super().execute(query, *args, **kwargs)
+        if isinstance(query, str) and not self._mcp_webhook_savepoints:
+            notes = ROLLBACK.match(query) and journal.present(self)
+            if notes:
+                notes.go_back({}, unwritten(self))
+        return result
+
     def savepoint(self, flush=True):
         return (HeardFlushingSavepoint if flush else HeardSavepoint)(self)
 
@@ -55,14 +69,11 @@ class _Heard:
         self._mark = notes.mark() if notes else {}
 
     def rollback(self):  # pylint: disable=missing-return
-        super().rollback()
+        with _meanwhile(self._cr):
+            super().rollback()
         notes = journal.present(self._cr)
         if notes is not None:
-            notes.go_back(self._mark, self._unwritten())
-
-    def _unwritten(self):
-        """`{model name: ids}` of what the ORM goes on to write nevertheless."""
-        return {}
+            notes.go_back(self._mark, unwritten(self._cr))
 
     def _close(self, rollback):  # pylint: disable=missing-return
         with _meanwhile(self._cr):
@@ -70,18 +81,20 @@ class _Heard:
 
 
 class HeardSavepoint(_Heard, Savepoint):
-    """It takes back the tables, not what the ORM has not written yet."""
-
-    def _unwritten(self):
-        transaction = self._cr.transaction
-        found = {}
-        for field, ids in transaction.field_dirty.items() if transaction else ():
-            found.setdefault(field.model_name, set()).update(ids)
-        return found
+    pass
 
 
 class HeardFlushingSavepoint(_Heard, _FlushingSavepoint):
     pass
+
+
+def unwritten(cr):
+    """`{model name: ids}` of what the ORM goes on to write after a savepoint was taken
+    back: nothing where it was one that flushes."""
+    found = {}
+    for field, ids in cr.transaction.field_dirty.items() if cr.transaction else ():
+        found.setdefault(field.model_name, set()).update(ids)
+    return found
 
 
 @contextmanager

@@ -8,6 +8,7 @@ complete.
 
 import functools
 import itertools
+from contextlib import contextmanager
 
 from odoo.tools import SQL
 
@@ -27,6 +28,7 @@ class Touched:
     :ivar written: ids, as keys: by a `write()`
     :ivar recomputed: ids, as keys: columns were written, by whatever
     :ivar before: `{id: {field name: column value}}` before the first change
+    :ivar flushes: how often columns were about to be written
     :ivar leaving: ids, as keys: their deletion has begun
     :ivar parting: `{subscription id: {id: item}}`, what was to be told of a record when
         its deletion began (see :mod:`parting`)
@@ -36,6 +38,7 @@ class Touched:
         "before",
         "created",
         "first",
+        "flushes",
         "leaving",
         "parting",
         "recomputed",
@@ -45,6 +48,7 @@ class Touched:
     def __init__(self):
         for name in self.__slots__:
             setattr(self, name, {})
+        self.flushes = 0
 
     def note(self, what, ids, user_id):
         for id_ in ids:
@@ -232,9 +236,21 @@ def note_created(records, watch):
         pairs.note_new(side.index, records._ids)
 
 
-def note_written(records):
+@contextmanager
+def writing(records):
+    """Note that they are written, unless that is refused before anything is done."""
     touched = opened(records).of(records._name)
+    new = [id_ for id_ in records._ids if id_ not in touched.written]
+    flushes = touched.flushes
     touched.note(touched.written, records._ids, records.env.uid)
+    try:
+        yield
+    except Exception:
+        unwritten = cursor.unwritten(records.env.cr).get(records._name, set())
+        if touched.flushes == flushes and unwritten.isdisjoint(records._ids):
+            for id_ in new:
+                touched.written.pop(id_, None)
+        raise
 
 
 def note_columns(records, watch, names):
@@ -244,6 +260,7 @@ def note_columns(records, watch, names):
     an earlier change would have come by here. Nothing is flushed or computed for it.
     """
     touched = opened(records).of(records._name)
+    touched.flushes += 1
     if watch.counts_recomputation:
         touched.note(touched.recomputed, records._ids, records.env.uid)
     names = [name for name in names if name in watch.columns]

@@ -21,7 +21,7 @@ from odoo.fields import Domain
 from odoo.models import BaseModel
 from odoo.tools import SQL, Query, split_every
 
-from .. import payload
+from .. import payload, validation
 from ..payload import Broken, BrokenSubscription, Budget, OverBudget
 from ..words import _lt, detailed
 from .apart import Trial
@@ -445,6 +445,8 @@ class Question:
         judge._try()  # a field's own way to search may ask the database
         model = self.model.with_context(active_test=False)
         try:
+            # stored before there was such a rule, or the field was another one then
+            validation.check_condition_fields(self.domain, model)
             # some models hide records from whoever does not ask for them: past their own
             # `_search`, what may be read is said by rules and `_check_access`, as of a read
             return BaseModel._search(model, Domain("id", "in", self.ids) & self.domain)

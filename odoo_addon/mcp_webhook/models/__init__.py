@@ -35,6 +35,7 @@ from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_webhook_loop
 from . import delivery_advice
+from . import ir_model_fields
 from . import res_company
 from . import res_config_settings
 from . import res_users

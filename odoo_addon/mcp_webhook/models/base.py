@@ -29,7 +29,8 @@ class Base(models.AbstractModel):
         if watch is not None:
             journal.note_pairs(self, watch, vals)
             if watch.sees_changes:
-                journal.note_written(self)
+                with journal.writing(self):
+                    return super().write(vals)
         journal.stir(self)
         return super().write(vals)
 

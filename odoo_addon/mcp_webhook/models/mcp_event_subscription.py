@@ -442,6 +442,12 @@ class McpEventSubscription(models.Model):
             if (subscription.watched_field_names or "") != names:
                 subscription.watched_field_names = names
 
+    def _rename_watched(self, old, new):
+        """One that is gone stays among them."""
+        for subscription in self:
+            names = set((subscription.watched_field_names or "").split(","))
+            subscription.watched_field_names = ",".join(sorted(names - {old} | {new}))
+
     def _log_hidden_changes(self, vals):
         """The chatter tells that they changed; what they are stays out of it."""
         texts = []

@@ -221,7 +221,7 @@ class McpEventSubscription(models.Model):
             raise UserError(self.env._("It is inactive: activate it first, then test."))
         if self.approval == "waiting":
             raise UserError(self.env._("It waits for approval: approve it, then test."))
-        fault = self._fault()
+        fault = self._fault(is_thorough=True)
         if fault:
             raise UserError(fault)
 

@@ -3,7 +3,8 @@
 
 from odoo import api, models
 
-from ..capture.watch import WatchedBy, is_denied, unwatchable, watches
+from ..capture.watch import WatchedBy, unwatchable, watches
+from ..validation import may_be_watched
 
 # A change of these changes who watches what.
 WATCH_FIELDS = frozenset(
@@ -139,11 +140,12 @@ class McpEventSubscription(models.Model):
             company,
             recomputed,
         ) in self.env.cr.fetchall():
-            if model_name not in self.env or is_denied(model_name):
+            model = self.env.get(model_name)
+            if model is None or not may_be_watched(model):
                 continue
-            fields = self.env[model_name]._fields
+            fields = model._fields
             watched = tuple(filter(None, (names or "").split(",")))
-            if not unwatchable(self.env[model_name], watched):
+            if not unwatchable(model, watched):
                 by_company = {name for name in watched if fields[name].company_dependent}
                 watcher = WatchedBy(
                     id_,

@@ -59,34 +59,35 @@ class McpEventSubscription(models.Model):
                 )
             name = subscription.model_name
             validation.check_model(self.env, "model_id", name)
-            user = subscription.user_id
-            if not user:
+            if not subscription.user_id:
                 validation.refuse(
                     "user_id",
                     self.env._("choose a user, whose rights decide. Example: yourself."),
                 )
-            if not self.env[name].with_user(user).has_access("read"):
-                validation.refuse(
-                    "user_id",
-                    self.env._(
-                        "%(user)s may not read %(model)s, so nothing would ever be sent; "
-                        "expected a user with that right.",
-                        user=user.name,
-                        model=name,
-                    ),
-                )
+            subscription._check_reader()
+
+    def _check_reader(self):
+        user, name = self.user_id, self.model_name
+        if not self.env[name].with_user(user).has_access("read"):
+            validation.refuse(
+                "user_id",
+                self.env._(
+                    "%(user)s may not read %(model)s, so nothing would ever be sent; "
+                    "expected a user with that right.",
+                    user=user.name,
+                    model=name,
+                ),
+            )
 
     @api.constrains("domain", "model_id", "user_id")
     def _check_domain(self):
         for subscription in self:
             validation.check_text(self.env, "domain", subscription.domain)
-            validation.check_domain(
-                self.env,
-                "domain",
-                subscription.domain,
-                subscription.model_name,
-                subscription.user_id,
-            )
+            subscription._check_filter()
+
+    def _check_filter(self, is_thorough=True):
+        text, name, user = self.domain, self.model_name, self.user_id
+        validation.check_domain(self.env, "domain", text, name, user, is_thorough)
 
     @api.constrains("watched_field_ids", "model_id")
     def _check_watched_fields(self):

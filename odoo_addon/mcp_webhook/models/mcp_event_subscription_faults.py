@@ -1,13 +1,26 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Why a subscription does not work, in the language of who reads it: what is kept are the
-sidecar's refusal as data, and whether something is wrong here."""
+sidecar's refusal as data, and whether something is wrong here.
+
+What was stored before there was a rule, or before a field, a model or a right was
+another, is judged here by the rules of today: it neither falls silent nor is forgotten.
+"""
+
+import logging
 
 from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 
 from .. import validation
 from ..capture.watch import unwatchable
 
+_logger = logging.getLogger(__name__)
+
+# What the rules below are about.
+RULED_FIELDS = frozenset(
+    {"domain", "enrich_fields", "event_type", "model_id", "user_id", "watched_field_ids"}
+)
 # The sidecar's names of fields, where ours differ.
 FIELD_NAMES = {
     "url": "webhook_url",
@@ -30,7 +43,9 @@ class McpEventSubscription(models.Model):
         readonly=True, copy=False, help="The sidecar's words, and of which field."
     )
     is_faulty = fields.Boolean(
-        readonly=True, copy=False, help="It fires nothing, for a reason that lies here."
+        readonly=True,
+        copy=False,
+        help="Something of it does not work, for a reason that lies here.",
     )
     sync_error = fields.Text(
         "Why It Does Not Work",
@@ -38,7 +53,15 @@ class McpEventSubscription(models.Model):
         search="_search_sync_error",
     )
 
+    def write(self, vals):
+        result = super().write(vals)
+        if not RULED_FIELDS.isdisjoint(vals):
+            self._flag_fault()
+        return result
+
     @api.depends(
+        "domain",
+        "enrich_fields",
         "is_refused",
         "is_faulty",
         "refusal",
@@ -54,7 +77,7 @@ class McpEventSubscription(models.Model):
             subscription.sync_error = (
                 subscription._refusal_in_words(refusal)
                 if refusal
-                else subscription._fault() or False
+                else subscription._fault(subscription.is_faulty) or False
             )
 
     def _search_sync_error(self, operator, value):
@@ -67,47 +90,52 @@ class McpEventSubscription(models.Model):
 
     @api.model
     def _flag_faults(self):
-        """Keep what is wrong by `_fault`, for lists and filters. One that cannot even be
-        judged stops no other."""
+        """Keep what is wrong by `_fault`, for lists and filters."""
         for subscription in self.sudo().search(Domain.TRUE):
             subscription._flag_fault()
 
     def _flag_fault(self):
         for subscription in self.sudo():
-            faulty = bool(subscription._fault())
+            faulty = bool(subscription._fault(is_thorough=True))
             if subscription.is_faulty != faulty:
                 subscription.with_context(tracking_disable=True).is_faulty = faulty
 
-    def _fault(self):
-        """Why it fires nothing, for reasons that the sidecar cannot know, or None: the
-        model or a watched field is gone, or the user whose rights decide."""
+    def _fault(self, is_thorough=False):
+        """What does not work, for reasons that the sidecar cannot know, or None.
+
+        :param is_thorough: also ask the database whether it takes the filter
+        """
         self.ensure_one()
         stored = self.sudo()
-        if not stored.user_id:
+        return stored._why_nothing_fires() or stored._why_not_by_rules(is_thorough)
+
+    def _why_nothing_fires(self):
+        """The model or a watched field is gone, or the user whose rights decide."""
+        if not self.user_id:
             return self.env._(
                 "user_id: the user was deleted, and so are the rights that decide what may "
                 "leave. Nothing is sent until you choose another user."
             )
-        if not stored.user_id.active:
+        if not self.user_id.active:
             return self.env._(
                 "user_id: %s is archived, and so are the rights that decide what may "
                 "leave. Nothing is sent until you choose another user.",
-                stored.user_id.name,
+                self.user_id.name,
             )
-        model = self.env.get(stored.model_name)
+        model = self.env.get(self.model_name)
         if model is None:
             return self.env._(
                 "model_id: %s is not installed any more. Nothing is sent until you choose "
                 "another model, or install its app again.",
-                stored.model_name or "?",
+                self.model_name or "?",
             )
         if not validation.may_be_watched(model):
             return self.env._(
                 "model_id: %s may not be watched. Nothing is sent until you choose "
                 "another model.",
-                stored.model_name,
+                self.model_name,
             )
-        names = filter(None, (stored.watched_field_names or "").split(","))
+        names = filter(None, (self.watched_field_names or "").split(","))
         unfit = unwatchable(model, names)
         if not unfit:
             return None
@@ -115,8 +143,38 @@ class McpEventSubscription(models.Model):
             "watched_field_ids: %(names)s no longer exists in %(model)s, or is no longer "
             "stored. Nothing is sent until you correct the watched fields.",
             names=", ".join(unfit),
-            model=stored.model_name,
+            model=self.model_name,
         )
+
+    def _why_not_by_rules(self, is_thorough):
+        """What could not be saved today as it is, and what comes of it."""
+        stops = self.env._("Nothing is sent until you correct it.")
+        misses = self.env._("Some of its changes are not seen until you correct it.")
+        lacks = self.env._("It is left out of what is sent until you correct it.")
+        rules = (
+            ("user_id", self._check_reader, stops),
+            ("domain", lambda: self._check_filter(is_thorough), stops),
+            ("watched_field_ids", self._check_watched_names, misses),
+            ("enrich_fields", self._check_enrich_fields, lacks),
+        )
+        for field, check, consequence in rules:
+            try:
+                check()
+            except ValidationError as error:
+                return f"{error.args[0]} {consequence}"
+            except Exception as error:
+                # a model's own code: it must stop no other subscription's judgement
+                _logger.info("%s of subscription %s: %r", field, self.id, error)
+                return self.env._(
+                    "%(field)s: it cannot be checked (%(error)s).",
+                    field=field,
+                    error=type(error).__name__,
+                )
+        return None
+
+    def _check_watched_names(self):
+        names = filter(None, (self.watched_field_names or "").split(","))
+        validation.check_watched(self.env, "watched_field_ids", names, self.model_name)
 
     # -- what the sidecar says -------------------------------------------------------
 

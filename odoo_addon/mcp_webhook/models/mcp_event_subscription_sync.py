@@ -352,7 +352,7 @@ class McpEventSubscription(models.Model):
             "sync_pending": False,
             "refusal": refusal or False,
             "is_refused": bool(refusal),
-            "is_faulty": bool(self._fault()),
+            "is_faulty": bool(self._fault(is_thorough=True)),
         }
         if not refusal:
             values["is_elsewhere"] = False
