@@ -31,9 +31,9 @@ test-line *FILTER: _release
 test-ops: _release
     python3 tests/ops/run.py
 
-# The table of attacks, made of what the tests of this run tried: writes tests/security/REPORT.md.
-attacks:
-    python3 tests/security/report.py
+# The table of attacks, made of what the tests of this run tried, in target/security; --keep writes tests/security/REPORT.md.
+attacks *OPTIONS:
+    python3 tests/security/report.py {{OPTIONS}}
 
 # The Debian package: built, then installed, started, upgraded and removed in a clean Debian machine (root, systemd-nspawn).
 package-test:

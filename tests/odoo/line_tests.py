@@ -19,6 +19,9 @@ def main():
     command = [python, "-m", "pytest", "-p", "no:cacheprovider", "-q", "-rA", "--tb=short", "--strict-markers", folder]
     if len(sys.argv) > 1:
         command += ["-k", " ".join(sys.argv[1:])]
+    else:
+        # Two lines beside each other, each with everything of its own: most of the time one waits for a browser.
+        command += ["-n", "2", "--dist", "loadfile"]
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([str(part) for part in command], env=environment, check=False, stdout=subprocess.PIPE, text=True)
     print(done.stdout, end="")

@@ -1,6 +1,7 @@
 """Makes REPORT.md of what the tests tried in this run, and fails where a class lost cases or something was reached.
 
-Each test leaves its part in target/security; `just test` clears that folder first and calls this last.
+Each test leaves its part in target/security; `just test` clears that folder first and calls this last. The report goes
+there, too; with `--keep` it replaces the one beside this file.
 """
 
 import json
@@ -25,7 +26,7 @@ that they were not meant for, calls that did something, values that were shown.
 
 def main():
     parts = [json.loads(path.read_text()) for path in sorted(PARTS.glob("*.json"))]
-    classes = sorted((c for part in parts for c in part["classes"]), key=lambda c: c["name"])
+    classes = merged(c for part in parts for c in part["classes"])
     faults = [f"{name}: no test of this run tried it" for name in FLOOR if name not in {c["name"] for c in classes}]
     for c in classes:
         tried, floor = len(c["cases"]), FLOOR.get(c["name"])
@@ -36,10 +37,22 @@ def main():
         if c["refused"] != tried or c["reached"]:
             faults.append(f"{c['name']}: {c['refused']} of {tried} refused, {c['reached']} reached")
     controls = [row for part in parts for row in part["controls"]]
-    (HERE / "REPORT.md").write_text(report(classes, controls))
-    print(f"tests/security/REPORT.md: {sum(len(c['cases']) for c in classes)} cases in {len(classes)} classes")
+    out = HERE if "--keep" in sys.argv[1:] else PARTS
+    PARTS.mkdir(parents=True, exist_ok=True)
+    (out / "REPORT.md").write_text(report(classes, controls))
+    print(f"{(out / 'REPORT.md').relative_to(HERE.parents[1])}: {sum(len(c['cases']) for c in classes)} cases in {len(classes)} classes")
     if faults:
         sys.exit("\n".join(faults))
+
+
+def merged(classes):
+    """Each class once: several workers may have tried some of its cases."""
+    found = {}
+    for c in classes:
+        one = found.setdefault(c["name"], {"name": c["name"], "cases": [], "refused": 0, "reached": 0})
+        for key in ("cases", "refused", "reached"):
+            one[key] += c[key]
+    return sorted(found.values(), key=lambda c: c["name"])
 
 
 def report(classes, controls):

@@ -1,4 +1,4 @@
-"""One Odoo, one sidecar, one receiver for all tests of the line; each test has its own subscriptions and paths."""
+"""One Odoo, one sidecar, one receiver for all tests of the line that a worker runs; each test has its own subscriptions and paths."""
 
 import os
 import subprocess
@@ -131,7 +131,7 @@ def attacks():
     """What was tried of an attacker's, for the table of attacks."""
     attacks = Attacks()
     yield attacks
-    attacks.write("line")
+    attacks.write(f"line-{os.environ.get('PYTEST_XDIST_WORKER', 'all')}")
 
 
 # Who comes to Odoo's doors, and with which rights. The manager is no administrator of the system.
