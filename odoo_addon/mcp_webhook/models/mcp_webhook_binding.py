@@ -78,11 +78,18 @@ class McpWebhookBinding(models.Model):
     def _instance(self):
         """What the sidecar tells databases of one uuid and name apart by. The same on
         every host, and another one after each word of an administrator."""
-        place = self._place()
+        term = self._term()
+        if not term:
+            # bound a moment ago, behind the snapshot of this transaction
+            term = in_own_transaction(self.pool, lambda env: env[self._name]._term())
+        return hashlib.sha256(f"{self._place()} {term}".encode()).hexdigest()
+
+    @api.model
+    def _term(self):
         row = self.sudo().search(
-            [("place", "=", place), ("confirmed", "=", True)], limit=1
+            [("place", "=", self._place()), ("confirmed", "=", True)], limit=1
         )
-        return hashlib.sha256(f"{place} {row.term}".encode()).hexdigest()
+        return row.term
 
     @api.model
     def _confirm_hosts(self):

@@ -151,6 +151,27 @@ class TestBinding(BindingCase):
         self.Binding._become_production()
         self.assertNotEqual(self.Binding._instance(), instance)
 
+    def test_who_is_bound_behind_a_snapshot_says_the_same_at_once(self):
+        """The first contact of all may be in a transaction that began before it. Another
+        instance in the minute after would be another database to the sidecar."""
+        database, place = db_connect(self.env.cr.dbname), "1/2/snapshot"
+        self.patch(type(self.Binding), "_place", lambda _self: place)
+        self.patch(type(self.Binding), "_host", lambda _self: "h")
+        with database.cursor() as first, database.cursor() as second:
+            early, late = (
+                self.env(cr=cr)["mcp.webhook.binding"] for cr in (first, second)
+            )
+            self.assertFalse(early._term())
+            late._note(confirmed=True)
+            second.commit()
+            try:
+                self.assertEqual(early._instance(), late._instance())
+            finally:
+                second.execute(
+                    "DELETE FROM mcp_webhook_binding WHERE place = %s", [place]
+                )
+                second.commit()
+
     def test_older_sidecar_gets_no_instance(self):
         self.sidecar.features.clear()
         self.stand()
