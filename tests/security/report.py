@@ -16,8 +16,8 @@ HEAD = """# What was tried
 
 Made by the tests: the sidecar's release binary in a network namespace in which every address is local and has a listener
 (`tests/security/tests`), and with a real Odoo over its own protocols (`tests/odoo/line`: `test_doors.py`,
-`test_approval.py`, `test_canaries.py`, `test_hostile.py`). *Reached* counts what an attacker got: connections to a listener
-that they were not meant for, calls that did something, values that were shown.
+`test_approval.py`, `test_canaries.py`, `test_hostile.py`, `test_loops.py`, `test_room.py`). *Reached* counts what an
+attacker got: connections to a listener that they were not meant for, calls that did something, values that were shown.
 
 | class | cases tried | refused | reached |
 |---|---:|---:|---:|
