@@ -1,7 +1,7 @@
 //! The nouns of mcp-webhookd and the pure decisions about them.
 //!
 //! Nothing here reads a clock, does I/O or is async: time, jitter and configuration are arguments.
-//! The wire shapes live in `webhook-server`, the disk shapes in `webhook-log`; both map by hand to these.
+//! The wire shapes live in `webhook-api`, the disk shapes in `webhook-log`; both map by hand to these.
 //!
 //! Reading order: [`subscription`] (who wants what, and where to), [`event`] (one fact),
 //! [`attempt`] (one try of a delivery and how it ended), [`decide`] (what follows from it),

@@ -8,13 +8,10 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::{Body, Incoming};
 use jsonrpsee::server::{HttpBody, HttpRequest, HttpResponse};
 use tokio::sync::Semaphore;
+use webhook_api::Caller;
 use webhook_model::{Shape, limits};
 
-use crate::{
-    guests::Guest,
-    health, metrics,
-    rpc::{Caller, Service, middleware::BadRequest},
-};
+use crate::{guests::Guest, health, live::Live, metrics, rpc::middleware::BadRequest, vitals::Vitals};
 
 /// A request's body must be there within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -29,7 +26,8 @@ const CHALLENGE: RangeInclusive<usize> = 32..=128;
 /// What stands in front of the methods.
 #[derive(Debug)]
 pub struct Front {
-    service: Arc<Service>,
+    live: Arc<Live>,
+    vitals: Arc<Vitals>,
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     room: Semaphore,
@@ -38,10 +36,15 @@ pub struct Front {
 
 impl Front {
     /// A front for a listener on `address`.
-    pub fn new(service: Arc<Service>, address: SocketAddr, allowed_hosts: Vec<String>) -> Self {
+    pub fn new(
+        live: Arc<Live>,
+        vitals: Arc<Vitals>,
+        address: SocketAddr,
+        allowed_hosts: Vec<String>,
+    ) -> Self {
         let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
         let (room, work) = (Semaphore::new(CONCURRENT), Semaphore::new(WORKED_ON as usize));
-        Self { service, address, allowed_hosts, room, work }
+        Self { live, vitals, address, allowed_hosts, room, work }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -128,7 +131,7 @@ impl Front {
         let (Some(value), None) = (given.next(), given.next()) else { return None };
         let token = value.to_str().ok()?.strip_prefix("Bearer ")?;
         // Both are looked at, whatever the first says: the time tells nothing.
-        let callers = self.service.live.callers();
+        let callers = self.live.callers();
         let (is_addon, is_admin) = (callers.addon.contains(token), callers.admin.contains(token));
         let database =
             headers.get("x-odoo-database").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
@@ -137,10 +140,10 @@ impl Front {
 
     /// 200 while it can work, also with reasons to look after it; 503 when it cannot.
     fn health(&self) -> HttpResponse {
-        let reasons = health::reasons(&self.service);
+        let reasons = health::reasons(&self.vitals);
         let (status, word) = match reasons.first() {
             None => (StatusCode::OK, "ok"),
-            Some(worst) if worst.stops_work => (StatusCode::SERVICE_UNAVAILABLE, worst.kind),
+            Some(worst) if worst.stops_work => (StatusCode::SERVICE_UNAVAILABLE, worst.kind.as_str()),
             Some(_) => (StatusCode::OK, "degraded"),
         };
         let body = serde_json::json!({"status": word, "reasons": reasons});
@@ -154,7 +157,7 @@ impl Front {
         let is_one =
             |text: &&str| CHALLENGE.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
         if let Some(challenge) = challenge.filter(is_one) {
-            let callers = self.service.live.callers();
+            let callers = self.live.callers();
             let proofs: Vec<_> =
                 callers.addon.proofs(challenge).chain(callers.admin.proofs(challenge)).collect();
             if let Ok(value) = HeaderValue::try_from(proofs.join(",")) {
@@ -165,10 +168,9 @@ impl Front {
     }
 
     async fn metrics(&self) -> HttpResponse {
-        let service = Arc::clone(&self.service);
+        let vitals = Arc::clone(&self.vitals);
         // It reads the log, which may have to wait for the disk.
-        let rendered =
-            tokio::task::spawn_blocking(move || metrics::render(&service, &service.counters)).await;
+        let rendered = tokio::task::spawn_blocking(move || metrics::render(&vitals)).await;
         match rendered {
             Ok(text) => typed(StatusCode::OK, "text/plain; version=0.0.4", text),
             Err(_) => {

@@ -1,6 +1,6 @@
 //! JSON-RPC on jsonrpsee, authentication, configuration and the command line of mcp-webhookd.
 //!
-//! [`serve`] wires everything; [`front`] lets requests in; [`rpc`] answers them.
+//! [`serve`] wires everything; [`front`] lets requests in; [`rpc`] carries out the methods of `webhook-api`.
 
 mod advice;
 pub mod cli;
@@ -15,7 +15,9 @@ pub mod live;
 pub mod metrics;
 pub mod rpc;
 pub mod serve;
+pub mod space;
 pub mod systemd;
 pub mod tls;
 pub mod token;
 mod upkeep;
+pub mod vitals;

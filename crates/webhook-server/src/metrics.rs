@@ -1,21 +1,20 @@
 //! `/metrics`, in Prometheus' text format 0.0.4. Labels are bounded: words of the contract, never a host or an id.
 
 use std::{
-    collections::BTreeMap,
     fmt::{Display, Write},
-    sync::{Arc, PoisonError, atomic::Ordering::Relaxed},
+    sync::{Arc, PoisonError},
     time::{Duration, Instant},
 };
 
 use tokio_util::sync::CancellationToken;
 use webhook_dispatch::Counters;
-use webhook_log::{Backlog, Distribution, Snapshot, Waiting};
+use webhook_log::{Distribution, Snapshot, Waiting};
 use webhook_model::Failure;
 
-use crate::{rpc::Service, upkeep::Space};
-
-/// What became of submitted events, in the order of [`Service::submitted`].
-pub const SUBMITTED: [&str; 3] = ["accepted", "duplicate", "rejected"];
+use crate::{
+    space::Space,
+    vitals::{Backlogs, Vitals},
+};
 
 /// A page in the making.
 #[derive(Default)]
@@ -47,37 +46,37 @@ impl Page {
 }
 
 /// The page. Looks at the log, so it may take a while; not for a thread that must not block.
-pub fn render(service: &Service, counters: &Counters) -> String {
+pub fn render(vitals: &Vitals) -> String {
     let mut page = Page::default();
     page.head("build_info", "gauge", "Always 1; the label is the version.");
-    page.sample("build_info", &format!("{{version=\"{}\"}}", service.version), 1);
-    page.gauge("uptime_seconds", "Since the start.", service.started.elapsed().as_secs());
+    page.sample("build_info", &format!("{{version=\"{}\"}}", vitals.version), 1);
+    page.gauge("uptime_seconds", "Since the start.", vitals.started.elapsed().as_secs());
     page.head("events_submitted_total", "counter", "Events submitted, by what became of them.");
-    for (word, count) in SUBMITTED.iter().zip(&service.submitted) {
-        page.sample("events_submitted_total", &format!("{{status=\"{word}\"}}"), count.load(Relaxed));
+    for (status, count) in vitals.submitted() {
+        page.sample("events_submitted_total", &format!("{{status=\"{status}\"}}"), count);
     }
     page.head("attempts_total", "counter", "Attempts that ended, by outcome: success, or the kind of error.");
-    for (outcome, count) in outcomes(counters) {
+    for (outcome, count) in outcomes(&vitals.counters) {
         page.sample("attempts_total", &format!("{{outcome=\"{outcome}\"}}"), count);
     }
-    page.histogram("request_seconds", "How long requests to endpoints took.", &counters.latency());
-    page.histogram("commit_seconds", "How long commits took, fsync included.", &service.log.commits());
-    let ready = u8::from(service.log.health().borrow().works());
+    page.histogram("request_seconds", "How long requests to endpoints took.", &vitals.counters.latency());
+    page.histogram("commit_seconds", "How long commits took, fsync included.", &vitals.log.commits());
+    let ready = u8::from(vitals.log.health().borrow().works());
     page.gauge("store_ready", "1 while the delivery log works.", ready);
-    if let Ok(found) = std::fs::metadata(service.data.store()) {
-        page.gauge("store_bytes", "Size of the delivery log's file.", found.len());
+    if let Some(bytes) = vitals.store_bytes() {
+        page.gauge("store_bytes", "Size of the delivery log's file.", bytes);
     }
-    if let Ok(space) = Space::of(service.data.path()) {
+    if let Ok(space) = Space::of(vitals.data.path()) {
         page.gauge("disk_free_bytes", "Free space where the delivery log is.", space.free);
     }
-    backlog(&mut page, service);
-    let pulled = service.pulled_at.load(Relaxed) as f64 / 1000.0;
+    backlog(&mut page, vitals);
+    let pulled = vitals.last_pull().map_or(0.0, |at| at.0 as f64 / 1000.0);
     page.gauge(
         "last_pull_timestamp_seconds",
         "When Odoo last pulled the feed; 0 = not since the start.",
         pulled,
     );
-    if let Some(lag) = service.pull_lag() {
+    if let Some(lag) = vitals.pull_lag() {
         page.gauge("pull_lag_changes", "Changes of the feed that Odoo has not pulled yet.", lag);
     }
     page.0
@@ -89,32 +88,29 @@ pub fn outcomes(counters: &Counters) -> impl Iterator<Item = (&'static str, u64)
     std::iter::once(("success", counters.succeeded())).chain(failed)
 }
 
-/// The backlog by state, every state named.
-pub type States = BTreeMap<Waiting, Backlog>;
-
 /// With more pending deliveries than these nobody who asks has them counted by state.
 const COUNTED_AT_ONCE: u64 = 10_000;
 
 /// The backlog by state: counted now where it is small, else as [`watch_backlog`] last found it; none before it has.
-pub fn backlog_by_state(service: &Service) -> Option<States> {
-    if is_large(service)? {
-        return service.backlog.lock().unwrap_or_else(PoisonError::into_inner).clone();
+pub fn backlog_by_state(vitals: &Vitals) -> Option<Backlogs> {
+    if is_large(vitals)? {
+        return vitals.backlog.lock().unwrap_or_else(PoisonError::into_inner).clone();
     }
-    count_backlog(service)
+    count_backlog(vitals)
 }
 
-fn is_large(service: &Service) -> Option<bool> {
-    Some(service.log.read(Snapshot::pending).ok()? > COUNTED_AT_ONCE)
+fn is_large(vitals: &Vitals) -> Option<bool> {
+    Some(vitals.log.read(Snapshot::pending).ok()? > COUNTED_AT_ONCE)
 }
 
 /// Counts a large backlog every now and then, with a small part of a processor, so that it costs the same to ask for it
 /// as for a small one.
-pub async fn watch_backlog(service: Arc<Service>, stop: CancellationToken) {
+pub async fn watch_backlog(vitals: Arc<Vitals>, stop: CancellationToken) {
     const LEAST: Duration = Duration::from_secs(5);
     const PART: u32 = 20;
     loop {
         let started = Instant::now();
-        let counting = Arc::clone(&service);
+        let counting = Arc::clone(&vitals);
         let counted = tokio::task::spawn_blocking(move || {
             let found = if is_large(&counting)? { count_backlog(&counting) } else { None };
             *counting.backlog.lock().unwrap_or_else(PoisonError::into_inner) = found;
@@ -129,26 +125,26 @@ pub async fn watch_backlog(service: Arc<Service>, stop: CancellationToken) {
     }
 }
 
-fn count_backlog(service: &Service) -> Option<States> {
-    let set = service.log.subscriptions();
+fn count_backlog(vitals: &Vitals) -> Option<Backlogs> {
+    let set = vitals.log.subscriptions();
     let is_paused = |id| set.get(id).is_some_and(|subscription| subscription.paused);
-    let mut found = service.log.read(|snapshot| snapshot.backlog(service.now(), is_paused)).ok()?;
+    let mut found = vitals.log.read(|snapshot| snapshot.backlog(vitals.now(), is_paused)).ok()?;
     for state in Waiting::ALL {
         found.entry(state).or_default();
     }
     Some(found)
 }
 
-fn backlog(page: &mut Page, service: &Service) {
-    let Ok(pending) = service.log.read(Snapshot::pending) else { return };
+fn backlog(page: &mut Page, vitals: &Vitals) {
+    let Ok(pending) = vitals.log.read(Snapshot::pending) else { return };
     page.gauge("pending", "Deliveries that are pending.", pending);
-    let Some(states) = backlog_by_state(service) else { return };
+    let Some(states) = backlog_by_state(vitals) else { return };
     page.head("backlog", "gauge", "Pending deliveries by what they wait for: due, retry, paused.");
     for (state, found) in &states {
         page.sample("backlog", &format!("{{state=\"{}\"}}", state.as_str()), found.count);
     }
     page.head("backlog_oldest_seconds", "gauge", "Age of the oldest pending delivery; 0 = there is none.");
-    let now = service.now();
+    let now = vitals.now();
     for (state, found) in &states {
         let age = found.oldest.map_or(0.0, |oldest| now.since(oldest).as_secs_f64());
         page.sample("backlog_oldest_seconds", &format!("{{state=\"{}\"}}", state.as_str()), age);

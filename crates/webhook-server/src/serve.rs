@@ -2,8 +2,11 @@
 
 use std::{
     net::SocketAddr,
-    sync::Arc,
-    time::{Duration, Instant},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
 use anyhow::{Result, anyhow};
@@ -34,10 +37,11 @@ use crate::{
     listener::{Caller, Listener},
     live::{self, Live, LiveTransport},
     metrics,
-    rpc::{Service, middleware::Methods},
+    rpc::{middleware::Methods, service::Service},
     systemd,
     tls::Greeter,
     upkeep,
+    vitals::Vitals,
 };
 
 /// The log must be closed within this time; only a compaction takes longer, and it may be broken off as by a crash.
@@ -54,6 +58,7 @@ pub struct Sidecar {
     address: SocketAddr,
     log: Log,
     front: Front,
+    vitals: Arc<Vitals>,
     service: Arc<Service>,
     dispatcher: Dispatcher<LiveTransport, SystemClock>,
 }
@@ -96,27 +101,16 @@ impl Sidecar {
             Arc::clone(&counters),
             Options { max_in_flight: config.max_in_flight },
         );
+        let vitals = Arc::new(Vitals::new(&config, log.clone(), data.clone(), clock, counters));
         let service = Arc::new(Service {
             log: log.clone(),
-            clock,
-            live,
-            data: data.clone(),
-            backlog: Default::default(),
-            counters,
+            vitals: Arc::clone(&vitals),
+            live: Arc::clone(&live),
             canceller: dispatcher.canceller(),
             preview_turn: Semaphore::new(1),
-            dispatcher_gone: Default::default(),
-            retention: config.retention,
-            retention_bytes: config.retention_bytes,
-            unpulled: config.unpulled,
-            version: env!("CARGO_PKG_VERSION"),
-            started: Instant::now(),
-            submitted: Default::default(),
-            pulled_at: Default::default(),
-            pulled_to: Default::default(),
         });
-        let front = Front::new(Arc::clone(&service), address, config.allowed_hosts.clone());
-        Ok(Self { data, listener, address, log, front, service, dispatcher })
+        let front = Front::new(live, Arc::clone(&vitals), address, config.allowed_hosts.clone());
+        Ok(Self { data, listener, address, log, front, vitals, service, dispatcher })
     }
 
     /// Where it listens.
@@ -145,13 +139,13 @@ impl Sidecar {
         tracing::info!(address = %self.address, socket = socket.trim(), data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
         tokio::spawn(knock::wait_for_odoo(self.log.clone(), stop.clone()));
-        let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.service), stop.clone()));
-        let backlog = tokio::spawn(metrics::watch_backlog(Arc::clone(&self.service), stop.clone()));
-        let space = tokio::spawn(upkeep::guard_space(Arc::clone(&self.service), stop.clone()));
-        let dispatcher =
-            tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(&self.service), stop.child_token())?);
+        let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.vitals), stop.clone()));
+        let backlog = tokio::spawn(metrics::watch_backlog(Arc::clone(&self.vitals), stop.clone()));
+        let space = tokio::spawn(upkeep::guard_space(self.log.clone(), self.data.clone(), stop.clone()));
+        let gone = &self.vitals.dispatcher_gone;
+        let dispatcher = tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(gone), stop.child_token())?);
         systemd::tell(NotifyState::Ready);
-        let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(&self.service), stop.clone()));
+        let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(gone), stop.clone()));
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
         let _ = tokio::join!(dispatcher, knocker, retention, backlog, space, watchdog);
         let log = self.log;
@@ -173,14 +167,14 @@ impl Sidecar {
 /// them waiting, and threads do not fight over the memory of requests. Ends when it has ended.
 fn on_own_thread(
     dispatcher: Dispatcher<LiveTransport, SystemClock>,
-    service: Arc<Service>,
+    gone: Arc<AtomicBool>,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = ()> + use<>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ended, end) = oneshot::channel::<()>();
     let guard = stop.clone().drop_guard();
     std::thread::Builder::new().name("dispatcher".into()).spawn(move || {
-        runtime.block_on(dispatch(dispatcher, service, stop));
+        runtime.block_on(dispatch(dispatcher, &gone, stop));
         drop(ended);
     })?;
     Ok(async move {
@@ -192,12 +186,12 @@ fn on_own_thread(
 /// Runs the dispatcher, and says so when it ends although nobody stopped it.
 async fn dispatch(
     dispatcher: Dispatcher<LiveTransport, SystemClock>,
-    service: Arc<Service>,
+    gone: &AtomicBool,
     stop: CancellationToken,
 ) {
     let ran = std::panic::AssertUnwindSafe(dispatcher.run(stop.clone())).catch_unwind().await;
     if ran.is_err() || !stop.is_cancelled() {
-        service.dispatcher_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+        gone.store(true, Relaxed);
         tracing::error!("the dispatcher ended: nothing is sent until mcp-webhookd is restarted");
     }
 }

@@ -1,6 +1,5 @@
 //! `rpc.discover` describes what the parser accepts, no more and no less: every field of every method is tried with what
-//! its description allows and with what it does not. That answers are as described is checked where they leave
-//! (`rpc/mod.rs`), in every test.
+//! its description allows and with what it does not. Results are as described because both come from one type.
 
 mod common;
 
@@ -150,7 +149,7 @@ impl Tried<'_> {
     }
 }
 
-/// What a method answers. A panic, such as that of the assertions at both doors, ends as an internal error.
+/// What a method answers. A panic ends as an internal error.
 fn answer_of(operator: &Operator, token: &str, method: &str, params: Value) -> Value {
     let (status, answer) = operator.call(token, method, params);
     assert!(status == 200 && answer["code"] != -32603, "{method}: {status} {answer}");

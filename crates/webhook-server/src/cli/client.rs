@@ -12,12 +12,14 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::{json, value::RawValue};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsConnector;
+use webhook_api::{Call, ErrorData, ErrorKind, Wire, field::OnWire};
 
 use super::Trouble;
 use crate::{
@@ -77,10 +79,10 @@ impl Client {
     }
 
     /// One call.
-    pub async fn call(&self, method: &str, params: Value) -> Result<Value> {
+    pub async fn call<C: Call>(&self, params: &C) -> Result<C::Result> {
         let proven = tokio::time::timeout(PROOF_TIME, self.connect());
         let mut connection = proven.await.map_err(|_| self.unreachable("does not answer in time"))??;
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": C::METHOD, "params": params}).to_string();
         let request = self
             .request(Method::POST, "/")
             .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
@@ -94,14 +96,15 @@ impl Client {
         let answered = tokio::time::timeout(PATIENCE, exchange);
         let answered = answered.await.map_err(|_| self.unreachable("does not answer in time"))?;
         let (status, text) = answered.map_err(|_| self.unreachable("broke the connection off"))?;
-        let Ok(mut answer) = serde_json::from_slice::<Value>(&text) else {
-            return Err(
-                Trouble::Refused(format!("the sidecar at {} answered HTTP {status}", self.url())).into()
-            );
+        let refused = |what: String| Trouble::Refused(format!("the sidecar at {} {what}", self.url()));
+        let Ok(reply) = serde_json::from_slice::<Reply<'_>>(&text) else {
+            return Err(refused(format!("answered HTTP {status}")).into());
         };
-        match answer.get_mut("result") {
-            Some(result) => Ok(result.take()),
-            None => Err(refused(method, &answer["error"]).into()),
+        match (reply.result, reply.error) {
+            (Some(result), _) => serde_json::from_str(result.get()).map_err(|_| {
+                refused("is of another version than this command; restart it".to_owned()).into()
+            }),
+            (None, error) => Err(advised(C::METHOD, error.unwrap_or_default()).into()),
         }
     }
 
@@ -177,21 +180,45 @@ async fn read_away(
     Ok(connection.ready().await?)
 }
 
+/// What comes back.
+#[derive(Deserialize)]
+struct Reply<'a> {
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    error: Option<Refusal>,
+}
+
+/// An error of the protocol, or of a method, which has data.
+#[derive(Default, Deserialize)]
+struct Refusal {
+    message: Option<String>,
+    data: Option<ErrorData>,
+}
+
 /// What the sidecar said, and what to do about it.
-fn refused(method: &str, error: &Value) -> Trouble {
-    let message = error["message"].as_str().unwrap_or("the call was refused");
+fn advised(method: &str, refusal: Refusal) -> Trouble {
+    let message = refusal.message.unwrap_or_else(|| "the call was refused".to_owned());
     // Administration is for operators alone: its refusals say what to do themselves.
     if method.starts_with("admin.") {
-        return Trouble::Refused(message.to_owned());
+        return Trouble::Refused(message);
     }
-    let advice = match error["data"]["kind"].as_str() {
-        Some("not_found") => "look for it with: mcp-webhookd deliveries list, or subscriptions list",
-        Some("conflict") => "wait for it with: mcp-webhookd deliveries show",
-        Some("inactive") => "activate the subscription in Odoo first",
-        Some("store_unavailable") => "see what is in the way with: mcp-webhookd status",
-        _ => "correct that and try again",
+    let advice = match refusal.data.map(|data| data.kind.0) {
+        Some(ErrorKind::NotFound) => "look for it with: mcp-webhookd deliveries list, or subscriptions list",
+        Some(ErrorKind::Conflict) => "wait for it with: mcp-webhookd deliveries show",
+        Some(ErrorKind::Inactive) => "activate the subscription in Odoo first",
+        Some(ErrorKind::StoreUnavailable) => "see what is in the way with: mcp-webhookd status",
+        _ => CORRECT,
     };
     Trouble::Refused(format!("{message}; {advice}"))
+}
+
+/// What to do about most refusals.
+const CORRECT: &str = "correct that and try again";
+
+/// An argument, as a parameter of this name has it.
+pub fn parameter<T: OnWire>(name: &str, text: &str) -> Result<Wire<T>> {
+    let read = webhook_api::read::from_value(text.into(), name);
+    read.map_err(|refused| Trouble::Refused(format!("{refused}; {CORRECT}")).into())
 }
 
 fn read(path: &Path, folder: &Path) -> Result<String> {

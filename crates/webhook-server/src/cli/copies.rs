@@ -4,7 +4,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
-use serde_json::{Value, json};
+use webhook_api::{
+    Call, Wire,
+    admin::{Backup, Compact},
+    field::FilePath,
+};
 use webhook_log::{Log, Look, SealingKey, medium};
 
 use super::{Trouble, client::Client, output};
@@ -46,17 +50,17 @@ pub fn backup(config: &Config, options: &BackupOptions) -> Result<()> {
             let bar = output::spinner("rows copied");
             let copied = log.read(|snapshot| Ok(snapshot.backup(&file, |rows| bar.set_position(rows))))?;
             bar.finish_and_clear();
-            Some(copied.map_err(|error| anyhow!(advice::of_backup(&file, &error)))?)
+            copied.map_err(|error| anyhow!(advice::of_backup(&file, &error)))?
         }
         Err(error) if is_locked(&error) => {
             eprintln!("mcp-webhookd: the sidecar is running and makes the copy itself");
-            ask(config, "copying", "admin.backup", json!({"file": file}))?["rows"].as_u64()
+            let path = file.to_str().ok_or_else(|| anyhow!("a path must be UTF-8; name another file"))?;
+            ask(config, "copying", &Backup { file: Wire(FilePath(path.to_owned())) })?.rows
         }
         Err(error) => return Err(unopened(&error)),
     };
-    let rows = rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
     eprintln!(
-        "mcp-webhookd: made {}{rows}; secrets in it are sealed: keep {} as well, in another place",
+        "mcp-webhookd: made {}, {rows} rows; secrets in it are sealed: keep {} as well, in another place",
         file.display(),
         data.key().display()
     );
@@ -128,7 +132,7 @@ pub fn compact(config: &Config) -> Result<()> {
             eprintln!(
                 "mcp-webhookd: the sidecar is running; it compacts, and intake and sending wait meanwhile"
             );
-            ask(config, "compacting", "admin.compact", json!({}))?;
+            ask(config, "compacting", &Compact {})?;
         }
         Err(error) => return Err(unopened(&error)),
     }
@@ -167,9 +171,9 @@ fn open(config: &Config, data: &DataDir) -> Result<Log> {
 }
 
 /// The running sidecar does it.
-fn ask(config: &Config, doing: &'static str, method: &str, params: Value) -> Result<Value> {
+fn ask<C: Call>(config: &Config, doing: &'static str, params: &C) -> Result<C::Result> {
     let waiting = output::waiting(doing);
-    let answer = super::block_on(async { Client::new(config)?.call(method, params).await });
+    let answer = super::block_on(async { Client::new(config)?.call(params).await });
     waiting.finish_and_clear();
     answer
 }

@@ -4,13 +4,18 @@ use std::{io::Write, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use serde_json::{Value, json};
+use webhook_api::{
+    Given, Json, Wire,
+    admin::GetStatus,
+    delivery::{self, Attempt, DeliveryChanges, GetDelivery, ListDeliveries, RedeliverMany},
+    field::{FeedCursor, Whole},
+};
 use webhook_dispatch::{Clock, SystemClock};
-use webhook_model::Millis;
+use webhook_model::{AttemptStatus, Millis, SubscriptionId};
 
 use super::{
-    client::Client,
-    output::{self, cell, time},
+    client::{Client, parameter},
+    output::{self, cell, cell_or_dash, time},
 };
 use crate::config::Config;
 
@@ -81,13 +86,23 @@ enum Status {
     Failed,
 }
 
-impl Status {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Success => "success",
-            Self::Failed => "failed",
+impl From<Status> for AttemptStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::Success => Self::Success,
+            Status::Failed => Self::Failed,
         }
+    }
+}
+
+impl Filter {
+    fn subscription(&self) -> Result<Option<Wire<SubscriptionId>>> {
+        self.subscription.as_deref().map(|id| parameter("subscription_id", id)).transpose()
+    }
+
+    fn status(&self) -> Option<Wire<AttemptStatus>> {
+        self.status.map(|status| Wire(status.into()))
     }
 }
 
@@ -119,67 +134,68 @@ pub async fn run(config: &Config, command: &Command) -> Result<()> {
 }
 
 async fn list(client: &Client, filter: &Filter, limit: usize, json: bool) -> Result<()> {
-    let (mut found, mut after) = (Vec::new(), Value::Null);
+    let (mut found, mut after) = (Vec::new(), None);
     while found.len() < limit {
-        let mut params = json!({"limit": (limit - found.len()).min(1000), "after": after});
-        params["subscription_id"] = json!(filter.subscription);
-        params["status"] = json!(filter.status.map(Status::as_str));
-        let mut page = client.call("delivery.list", params).await?;
-        if let Some(attempts) = page["attempts"].as_array_mut() {
-            found.append(attempts);
-        }
-        after = page["next"].take();
-        if after.is_null() {
+        let rest = u64::try_from(limit - found.len()).unwrap_or(u64::MAX);
+        let wish = ListDeliveries {
+            subscription_id: filter.subscription()?.into(),
+            status: filter.status().into(),
+            after: after.into(),
+            limit: Wire(Whole(rest.min(1000))).into(),
+        };
+        let mut page = client.call(&wish).await?;
+        found.append(&mut page.attempts);
+        after = page.next;
+        if after.is_none() {
             break;
         }
     }
     if json {
         return found.iter().try_for_each(output::json_line);
     }
-    let rows: Vec<_> = found.iter().map(row).collect();
+    let rows = found.iter().map(|attempt| Ok(row(&attempt.read()?))).collect::<Result<Vec<_>>>()?;
     output::table(HEADS, &rows, NONE)?;
-    if !after.is_null() {
+    if after.is_some() {
         eprintln!("there are more; give --limit N");
     }
     Ok(())
 }
 
-fn row(attempt: &Value) -> Vec<String> {
-    let field = |name: &str| cell(&attempt[name]);
-    let when =
-        if attempt["finished_at"].is_null() { &attempt["created_at"] } else { &attempt["finished_at"] };
-    let why = match attempt["error"]["kind"].as_str() {
-        Some(kind) => format!("{kind}: {}", cell(&attempt["error"]["message"])),
-        None if !attempt["next_attempt_at"].is_null() => {
-            format!("to be sent at {}", time(&attempt["next_attempt_at"]))
-        }
-        None => "-".to_owned(),
+fn row(attempt: &Attempt) -> Vec<String> {
+    let why = match (&attempt.error, attempt.next_attempt_at) {
+        (Some(error), _) => format!("{}: {}", error.kind.0.as_str(), cell(&error.message)),
+        (None, Some(at)) => format!("to be sent at {}", time(Some(at))),
+        (None, None) => "-".to_owned(),
     };
-    let number = format!("{} {}", field("attempt"), field("trigger"));
     vec![
-        field("event_id"),
-        number,
-        field("status"),
-        field("response_code"),
-        field("duration_ms"),
-        time(when),
+        cell(attempt.event_id.0),
+        format!("{} {}", attempt.attempt.0.0, attempt.trigger.0.as_str()),
+        attempt.status.0.as_str().to_owned(),
+        cell_or_dash(attempt.response_code),
+        cell_or_dash(attempt.duration_ms),
+        time(Some(attempt.finished_at.unwrap_or(attempt.created_at))),
         why,
     ]
 }
 
 async fn show(client: &Client, event_id: &str, json: bool) -> Result<()> {
-    let found = client.call("delivery.get", json!({"event_id": event_id})).await?;
-    let attempts = found["attempts"].as_array().map_or(&[][..], Vec::as_slice);
+    let wish = GetDelivery {
+        event_id: parameter("event_id", event_id)?,
+        after: Given::default(),
+        limit: Given::default(),
+    };
+    let found = client.call(&wish).await?;
     if json {
-        return attempts.iter().try_for_each(output::json_line);
+        return found.attempts.iter().try_for_each(output::json_line);
     }
+    let attempts = found.attempts.iter().map(Json::read).collect::<Result<Vec<_>, _>>()?;
     let rows: Vec<_> = attempts.iter().map(row).collect();
     output::table(HEADS, &rows, NONE)?;
     let mut out = output::stdout();
-    for attempt in attempts {
-        for (name, title) in [("payload", "sent"), ("response_body", "answer")] {
-            if let Some(text) = attempt[name].as_str().filter(|text| !text.is_empty()) {
-                writeln!(out, "\nattempt {}, {title}:\n{}", attempt["attempt"], output::clean(text))?;
+    for attempt in &attempts {
+        for (text, title) in [(&attempt.payload, "sent"), (&attempt.response_body, "answer")] {
+            if let Some(text) = text.as_deref().filter(|text| !text.is_empty()) {
+                writeln!(out, "\nattempt {}, {title}:\n{}", attempt.attempt.0.0, output::clean(text))?;
             }
         }
     }
@@ -188,38 +204,43 @@ async fn show(client: &Client, event_id: &str, json: bool) -> Result<()> {
 
 /// Follows the feed from its end, as Odoo does; Odoo's own place in it does not move.
 async fn tail(client: &Client, filter: &Filter, count: Option<usize>, json: bool) -> Result<()> {
-    let mut cursor = client.call("admin.status", json!({})).await?["cursor"].take();
-    let wanted = |attempt: &Value| {
-        let of = |name: &str, wish: Option<&str>| wish.is_none_or(|wish| attempt[name] == wish);
-        of("subscription_id", filter.subscription.as_deref())
-            && of("status", filter.status.map(Status::as_str))
+    let mut cursor = client.call(&GetStatus {}).await?.cursor;
+    let (subscription, status) = (filter.subscription()?, filter.status());
+    let wanted = |attempt: &Attempt| {
+        subscription.is_none_or(|wish| attempt.subscription_id == wish)
+            && status.is_none_or(|wish| attempt.status == wish)
     };
     let mut printed = 0;
     if !json {
         eprintln!("waiting for attempts; Ctrl-C ends this");
     }
     loop {
-        let mut page = client.call("delivery.changes", json!({"after": cursor})).await?;
-        for attempt in page["attempts"].as_array().into_iter().flatten().filter(|attempt| wanted(attempt)) {
+        let wish = DeliveryChanges { after: Wire(FeedCursor(cursor)), limit: Given::default() };
+        let page = client.call(&wish).await?;
+        for attempt in &page.attempts {
+            let told = attempt.read()?;
+            if !wanted(&told) {
+                continue;
+            }
             if json {
                 output::json_line(attempt)?
             } else {
-                print_line(attempt)?
+                print_line(&told)?
             }
             printed += 1;
             if Some(printed) == count {
                 return Ok(());
             }
         }
-        cursor = page["cursor"].take();
-        if page["more"] != true {
+        cursor = page.cursor;
+        if !page.more {
             // Nobody tells the command line what is new: it asks, at a pace that costs nothing.
             tokio::time::sleep(TAIL_PACE).await;
         }
     }
 }
 
-fn print_line(attempt: &Value) -> Result<()> {
+fn print_line(attempt: &Attempt) -> Result<()> {
     let cells = row(attempt);
     let [event, number, status, code, ms, when, why] = &cells[..] else { return Ok(()) };
     let status = output::coloured(status, 7);
@@ -229,8 +250,8 @@ fn print_line(attempt: &Value) -> Result<()> {
 async fn redeliver(client: &Client, wish: &Redeliver) -> Result<()> {
     let mut out = output::stdout();
     if let Some(event_id) = &wish.event_id {
-        let attempt = client.call("delivery.redeliver", json!({"event_id": event_id})).await?;
-        let number = &attempt["attempt"];
+        let call = delivery::Redeliver { event_id: parameter("event_id", event_id)? };
+        let number = client.call(&call).await?.attempt.0.0;
         writeln!(
             out,
             "attempt {number} is on its way; see it with: mcp-webhookd deliveries show {event_id}"
@@ -238,11 +259,15 @@ async fn redeliver(client: &Client, wish: &Redeliver) -> Result<()> {
         return Ok(());
     }
     let since = since(wish.since.as_deref().unwrap_or_default(), SystemClock.now())?;
-    let params =
-        json!({"subscription_id": wish.subscription, "since": since.to_string(), "dry_run": wish.dry_run});
-    let done = client.call("delivery.redeliver_many", params).await?;
+    let call = RedeliverMany {
+        subscription_id: parameter("subscription_id", wish.subscription.as_deref().unwrap_or_default())?,
+        since: Wire(since).into(),
+        event_ids: Given::default(),
+        dry_run: wish.dry_run.into(),
+    };
+    let done = client.call(&call).await?;
     let verb = if wish.dry_run { "would be sent once more" } else { "are sent once more" };
-    Ok(writeln!(out, "{} deliveries {verb}", done["count"])?)
+    Ok(writeln!(out, "{} deliveries {verb}", done.count)?)
 }
 
 /// `30m`, `2h`, `3d`, or an RFC 3339 time.

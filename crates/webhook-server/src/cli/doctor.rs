@@ -5,7 +5,7 @@ use std::{io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use anyhow::Result;
 use bytes::Bytes;
 use clap::Args;
-use serde_json::{Value, json};
+use webhook_api::admin::{GetStatus, Status};
 use webhook_dispatch::{
     Clock, SystemClock, sign,
     transport::{HttpTransport, Request, Secrets, Transport},
@@ -19,8 +19,8 @@ use crate::{
     config::Config,
     files::{self, DataDir},
     knock, live,
+    space::Space,
     token::Tokens,
-    upkeep::Space,
 };
 
 /// One check of the network takes at most this long.
@@ -74,13 +74,13 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     report.put("disk", disk(data.path()))?;
     let status = match Client::new(config) {
         Err(error) => Err(error),
-        Ok(client) => client.call("admin.status", json!({})).await,
+        Ok(client) => client.call(&GetStatus {}).await,
     };
     report.put("port", port(config, &status).await)?;
     if let Ok(status) = &status {
-        for reason in status["reasons"].as_array().into_iter().flatten() {
-            let text = output::cell(&reason["message"]);
-            report.put("sidecar", if reason["stops_work"] == true { Fail(text) } else { Warn(text) })?;
+        for reason in &status.reasons {
+            let text = output::cell(&reason.message);
+            report.put("sidecar", if reason.stops_work { Fail(text) } else { Warn(text) })?;
         }
     }
     let transport = HttpTransport::new(live::network_policy(config, 0));
@@ -90,7 +90,7 @@ pub async fn run(config: &Config, options: &Options) -> Result<()> {
     } else {
         report.put("endpoint", Warn("not tried; give --url URL for a test POST".to_owned()))?;
     }
-    let wake_url = status.as_ref().ok().and_then(|status| status["wake_url"].as_str().map(str::to_owned));
+    let wake_url = status.ok().and_then(|status| status.wake_url);
     odoo(&mut report, options.odoo.clone().or(wake_url)).await?;
     match report.0 {
         0 => Ok(()),
@@ -163,10 +163,10 @@ fn disk(folder: &Path) -> Finding {
     }
 }
 
-async fn port(config: &Config, status: &Result<Value>) -> Finding {
+async fn port(config: &Config, status: &Result<Status>) -> Finding {
     let listen = config.listen;
     match status {
-        Ok(status) => Fine(format!("the sidecar answers, version {}", output::cell(&status["version"]))),
+        Ok(status) => Fine(format!("the sidecar answers, version {}", output::cell(&status.version))),
         Err(error) => match tokio::net::TcpListener::bind(listen).await {
             Ok(_) => Warn(format!("{listen} is free, but no sidecar runs: {error}")),
             Err(fault) => Fail(format!(

@@ -1,6 +1,7 @@
 //! What commands print: tables for people, JSON for programs. Colour only on a terminal.
 
 use std::{
+    fmt::Display,
     io::{self, IsTerminal, Write},
     time::Duration,
 };
@@ -8,7 +9,9 @@ use std::{
 use anstyle::{AnsiColor, Style};
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
-use serde_json::Value;
+use serde::Serialize;
+use webhook_api::Wire;
+use webhook_model::Millis;
 
 /// Standard output; styles are left out where it is not a terminal, or `NO_COLOR` is set.
 pub fn stdout() -> impl Write {
@@ -21,13 +24,13 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 /// A value as indented JSON.
-pub fn json(value: &Value) -> Result<()> {
-    Ok(writeln!(stdout(), "{}", escaped(&format!("{value:#}")))?)
+pub fn json(value: &impl Serialize) -> Result<()> {
+    Ok(writeln!(stdout(), "{}", escaped(&serde_json::to_string_pretty(value)?))?)
 }
 
 /// A value as one line of JSON.
-pub fn json_line(value: &Value) -> Result<()> {
-    Ok(writeln!(stdout(), "{}", escaped(&value.to_string()))?)
+pub fn json_line(value: &impl Serialize) -> Result<()> {
+    Ok(writeln!(stdout(), "{}", escaped(&serde_json::to_string(value)?))?)
 }
 
 /// A JSON text that means the same and steers no terminal: JSON itself asks only that some controls be escaped.
@@ -111,13 +114,14 @@ pub fn clean(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
-/// A field of an answer as text: strings bare, null as a dash.
-pub fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => clean(text).replace('\n', " "),
-        other => other.to_string(),
-    }
+/// A value in a line of its own, or in a row.
+pub fn cell(value: impl Display) -> String {
+    clean(&value.to_string()).replace('\n', " ")
+}
+
+/// The same of what may not be there: a dash.
+pub fn cell_or_dash(value: Option<impl Display>) -> String {
+    value.map_or_else(|| "-".to_owned(), cell)
 }
 
 /// Columns under their heads; where there are no rows, that sentence, beside the output.
@@ -147,25 +151,23 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], none: &str) -> Result<()> {
 }
 
 /// `2026-11-23T10:15:00.123Z` without what nobody reads in a table.
-pub fn time(value: &Value) -> String {
-    value.as_str().map_or_else(|| "-".to_owned(), |text| text.get(..19).unwrap_or(text).replace('T', " "))
+pub fn time(at: Option<Wire<Millis>>) -> String {
+    at.map_or_else(|| "-".to_owned(), |Wire(at)| at.to_string()[..19].replace('T', " "))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
     fn what_an_endpoint_answers_cannot_steer_the_terminal() {
         assert_eq!(clean("a\u{1b}[2Jb\nc"), "a\u{fffd}[2Jb\nc");
-        assert_eq!(cell(&Value::String("a\nb".to_owned())), "a b");
+        assert_eq!(cell("a\nb"), "a b");
         for c in (0..=0x10_ffff).filter_map(char::from_u32).filter(|c| steers(*c)) {
             let text = format!("a{c}b");
-            let shown = [
-                clean(&text),
-                cell(&Value::from(text.clone())),
-                escaped(&Value::from(text.clone()).to_string()),
-            ];
+            let shown = [clean(&text), cell(&text), escaped(&Value::from(text.clone()).to_string())];
             assert!(c == '\n' || shown.iter().all(|shown| !shown.contains(c)), "{c:?}: {shown:?}");
             assert_eq!(serde_json::from_str::<Value>(&shown[2]).unwrap(), Value::from(text), "the same JSON");
         }

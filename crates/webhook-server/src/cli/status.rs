@@ -1,15 +1,19 @@
 //! `status`: how the running sidecar is.
 
-use std::io::Write;
+use std::{collections::BTreeMap, io::Write};
 
 use anyhow::Result;
 use clap::Args;
-use serde_json::{Value, json};
+use webhook_api::{
+    admin::{GetStatus, Status},
+    field::SubmissionStatus,
+};
+use webhook_log::Waiting;
 
 use super::{
     Trouble,
     client::Client,
-    output::{self, cell, coloured, time},
+    output::{self, cell, cell_or_dash, coloured, time},
 };
 use crate::config::Config;
 
@@ -23,63 +27,55 @@ pub struct Options {
 /// Prints it; fails with the code of an unsound check when nothing is accepted or sent.
 pub async fn run(config: &Config, options: &Options) -> Result<()> {
     let client = Client::new(config)?;
-    let status = client.call("admin.status", json!({})).await?;
+    let status = client.call(&GetStatus {}).await?;
     if options.json {
         output::json(&status)?
     } else {
         print(&client, &status)?
     }
-    match status["reasons"].as_array() {
-        Some(reasons) if reasons.iter().any(|reason| reason["stops_work"] == true) => {
-            Err(Trouble::Unsound("something is in the way; do what is said behind `in the way`".to_owned())
-                .into())
-        }
-        _ => Ok(()),
-    }
-}
-
-fn print(client: &Client, status: &Value) -> Result<()> {
-    let mut out = output::stdout();
-    let mut line = |name: &str, text: String| writeln!(out, "{name:<16}{text}");
-    line("sidecar", format!("{} version {}", client.url(), cell(&status["version"])))?;
-    line("running for", duration(status["uptime_s"].as_u64().unwrap_or(0)))?;
-    let database = status["database"]["name"].as_str();
-    line("database", database.map_or_else(|| "none has attached yet".to_owned(), output::clean))?;
-    line("Odoo pulled", time(&status["last_pull_at"]))?;
-    line("subscriptions", cell(&status["subscriptions"]))?;
-    for state in ["due", "retry", "paused"] {
-        let found = &status["backlog"][state];
-        let oldest = found["oldest"].as_str().map(|_| format!(", oldest {}", time(&found["oldest"])));
-        line(state, format!("{}{}", cell(&found["count"]), oldest.unwrap_or_default()))?;
-    }
-    line("since the start", counts(status))?;
-    let megabytes = status["store_bytes"].as_u64().unwrap_or(0) as f64 / 1e6;
-    let commit = status["commits"]["mean_ms"].as_f64();
-    let commit = commit.map_or_else(|| "none yet".to_owned(), |ms| format!("{ms:.1} ms on average"));
-    line("delivery log", format!("{megabytes:.1} MB, a commit takes {commit}"))?;
-    let reasons = status["reasons"].as_array().map_or(&[][..], Vec::as_slice);
-    if reasons.is_empty() {
-        line("in the way", coloured("ok", 0))?;
-    }
-    for reason in reasons {
-        let word = if reason["stops_work"] == true { "FAIL" } else { "warn" };
-        line("in the way", format!("{} {}", coloured(word, 0), cell(&reason["message"])))?;
+    if status.reasons.iter().any(|reason| reason.stops_work) {
+        let message = "something is in the way; do what is said behind `in the way`";
+        return Err(Trouble::Unsound(message.to_owned()).into());
     }
     Ok(())
 }
 
-fn counts(status: &Value) -> String {
-    let sum = |object: &Value, but: &str| -> u64 {
-        let counts = object.as_object().into_iter().flatten().filter(|(name, _)| *name != but);
-        counts.filter_map(|(_, count)| count.as_u64()).sum()
-    };
-    let attempts = &status["attempts"];
-    format!(
-        "{} events accepted, {} attempts succeeded, {} failed",
-        cell(&status["events"]["accepted"]),
-        attempts["success"].as_u64().unwrap_or(0),
-        sum(attempts, "success")
-    )
+fn print(client: &Client, status: &Status) -> Result<()> {
+    let mut out = output::stdout();
+    let mut line = |name: &str, text: String| writeln!(out, "{name:<16}{text}");
+    line("sidecar", format!("{} version {}", client.url(), cell(&status.version)))?;
+    line("running for", duration(status.uptime_s))?;
+    let database = status.database.as_ref().map(|database| output::clean(&database.name));
+    line("database", database.unwrap_or_else(|| "none has attached yet".to_owned()))?;
+    line("Odoo pulled", time(status.last_pull_at))?;
+    line("subscriptions", cell(status.subscriptions))?;
+    for state in Waiting::ALL {
+        let found = status.backlog.get(state.as_str());
+        let oldest = found.and_then(|found| found.oldest);
+        let oldest = oldest.map_or_else(String::new, |at| format!(", oldest {}", time(Some(at))));
+        line(state.as_str(), format!("{}{oldest}", cell_or_dash(found.map(|found| found.count))))?;
+    }
+    line("since the start", counts(status))?;
+    let megabytes = status.store_bytes.unwrap_or(0) as f64 / 1e6;
+    let commit = status.commits.mean_ms;
+    let commit = commit.map_or_else(|| "none yet".to_owned(), |ms| format!("{ms:.1} ms on average"));
+    line("delivery log", format!("{megabytes:.1} MB, a commit takes {commit}"))?;
+    if status.reasons.is_empty() {
+        line("in the way", coloured("ok", 0))?;
+    }
+    for reason in &status.reasons {
+        let word = if reason.stops_work { "FAIL" } else { "warn" };
+        line("in the way", format!("{} {}", coloured(word, 0), cell(&reason.message)))?;
+    }
+    Ok(())
+}
+
+fn counts(status: &Status) -> String {
+    let of = |counts: &BTreeMap<String, u64>, word: &str| counts.get(word).copied();
+    let succeeded = of(&status.attempts, "success").unwrap_or(0);
+    let ended: u64 = status.attempts.values().sum();
+    let accepted = cell_or_dash(of(&status.events, SubmissionStatus::Accepted.as_str()));
+    format!("{accepted} events accepted, {succeeded} attempts succeeded, {} failed", ended - succeeded)
 }
 
 fn duration(seconds: u64) -> String {

@@ -2,10 +2,14 @@
 
 use anyhow::Result;
 use clap::Subcommand;
-use serde_json::{Value, json};
+use webhook_api::{
+    Wire,
+    field::Whole,
+    subscription::{GetSubscription, ListSubscriptions, Subscription},
+};
 
 use super::{
-    client::Client,
+    client::{Client, parameter},
     output::{self, cell},
 };
 use crate::config::Config;
@@ -29,7 +33,10 @@ pub enum Command {
 pub async fn run(config: &Config, command: &Command) -> Result<()> {
     let client = Client::new(config)?;
     match command {
-        Command::Show { id } => output::json(&client.call("subscription.get", json!({"id": id})).await?),
+        Command::Show { id } => {
+            let wish = GetSubscription { id: parameter("id", id)? };
+            output::json(&client.call(&wish).await?)
+        }
         Command::List { json } => {
             let found = all(&client).await?;
             if *json { found.iter().try_for_each(output::json_line) } else { print(&found) }
@@ -37,44 +44,41 @@ pub async fn run(config: &Config, command: &Command) -> Result<()> {
     }
 }
 
-async fn all(client: &Client) -> Result<Vec<Value>> {
-    let (mut found, mut after) = (Vec::new(), Value::Null);
+async fn all(client: &Client) -> Result<Vec<Subscription>> {
+    let (mut found, mut after) = (Vec::new(), None);
     loop {
-        let mut params = json!({"limit": 1000});
-        if !after.is_null() {
-            params["after"] = after;
+        let wish = ListSubscriptions { after: after.into(), limit: Wire(Whole(1000)).into() };
+        let page = client.call(&wish).await?;
+        for subscription in &page.subscriptions {
+            found.push(subscription.read()?);
         }
-        let mut page = client.call("subscription.list", params).await?;
-        if let Some(subscriptions) = page["subscriptions"].as_array_mut() {
-            found.append(subscriptions);
-        }
-        after = page["next"].take();
-        if after.is_null() {
+        after = page.next;
+        if after.is_none() {
             return Ok(found);
         }
     }
 }
 
 /// Of the URL only the host: for some receivers the rest is the secret.
-fn print(found: &[Value]) -> Result<()> {
-    let state = |subscription: &Value| {
-        let flag = |name: &str| subscription[name].as_bool().unwrap_or(false);
-        if flag("paused") {
-            "paused"
-        } else if flag("active") {
-            "active"
-        } else {
-            "inactive"
-        }
+fn print(found: &[Subscription]) -> Result<()> {
+    let state = |subscription: &Subscription| match (subscription.paused, subscription.active) {
+        (true, _) => "paused",
+        (false, true) => "active",
+        (false, false) => "inactive",
     };
-    let host = |subscription: &Value| {
-        let url = subscription["url"].as_str().and_then(|text| url::Url::parse(text).ok());
+    let host = |subscription: &Subscription| {
+        let url = subscription.url.as_deref().and_then(|text| url::Url::parse(text).ok());
         url.and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "-".to_owned())
     };
-    let row = |subscription: &Value| {
-        let field = |name: &str| cell(&subscription[name]);
-        let what = format!("{} {}", field("model"), field("event_type"));
-        vec![field("id"), state(subscription).to_owned(), what, host(subscription), field("name")]
+    let row = |subscription: &Subscription| {
+        let what = format!("{} {}", cell(&subscription.model), subscription.event_type.0.as_str());
+        vec![
+            cell(subscription.id.0),
+            state(subscription).to_owned(),
+            what,
+            host(subscription),
+            cell(&subscription.name),
+        ]
     };
     let rows: Vec<_> = found.iter().map(row).collect();
     let none = "there are no subscriptions; they are made in Odoo under MCP Server > Event Subscriptions";

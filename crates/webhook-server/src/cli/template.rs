@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use clap::{Subcommand, ValueEnum};
 use serde_json::{Value, json};
-use webhook_model::Dialect;
+use webhook_model::{Dialect, Invalid};
 
 use super::{Trouble, output};
 use crate::{advice::Advise, rpc::template};
@@ -44,6 +44,7 @@ pub enum Receiver {
 pub fn run(command: &Command) -> Result<()> {
     let Command::Preview { template, event, dialect } = command;
     let event = event.as_deref().map_or_else(|| Ok(json!({})), read)?;
+    let event = webhook_api::read::from_value(event, "event").map_err(refused)?;
     let dialect = match dialect {
         Receiver::Plain => Dialect::Plain,
         Receiver::Slack => Dialect::Slack,
@@ -51,13 +52,14 @@ pub fn run(command: &Command) -> Result<()> {
         Receiver::Teams => Dialect::Teams,
         Receiver::GoogleChat => Dialect::GoogleChat,
     };
-    let refused = |error: crate::rpc::error::RpcError| {
-        let place = error.data.pointer.as_deref().filter(|pointer| !pointer.is_empty());
-        let place = place.map(|pointer| format!(" (at {pointer})")).unwrap_or_default();
-        Trouble::Refused(format!("{}{place}; correct the template and try again", error.message))
-    };
     let payload = template::render(&read(template)?, event, dialect).map_err(refused)?;
     Ok(writeln!(output::stdout(), "{}", output::clean(&payload))?)
+}
+
+fn refused(invalid: Invalid) -> Trouble {
+    let place = invalid.pointer.as_deref().filter(|pointer| !pointer.is_empty());
+    let place = place.map(|pointer| format!(" (at {pointer})")).unwrap_or_default();
+    Trouble::Refused(format!("{invalid}{place}; correct the template and try again"))
 }
 
 fn read(path: &Path) -> Result<Value> {

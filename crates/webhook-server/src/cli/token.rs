@@ -4,7 +4,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Subcommand;
-use serde_json::json;
+use webhook_api::admin::RotateToken;
 
 use super::{client::Client, output};
 use crate::{
@@ -39,7 +39,7 @@ pub async fn run(config: &Config, command: &Command) -> Result<()> {
     };
     let step = if *finish { Rotation::Finish } else { Rotation::Begin };
     if data.address().exists() {
-        Client::new(config)?.call("admin.rotate_token", json!({"finish": finish})).await?;
+        Client::new(config)?.call(&RotateToken { finish: (*finish).into() }).await?;
     } else {
         token::rotate(&file, step)?;
     }

@@ -2,7 +2,7 @@
 //! stays as it is, byte for byte.
 
 use anyhow::{Result, bail};
-use serde_json::{Value, json};
+use webhook_api::admin::Verify;
 use webhook_log::{Look, medium};
 
 use super::{Trouble, client::Client, output};
@@ -47,17 +47,10 @@ async fn ask(config: &Config) -> Result<()> {
         "mcp-webhookd: the sidecar is running and looks itself; this takes about a second per 100,000 events"
     );
     let waiting = output::waiting("verifying");
-    let found = Client::new(config)?.call("admin.verify", json!({})).await;
+    let found = Client::new(config)?.call(&Verify {}).await;
     waiting.finish_and_clear();
     let found = found?;
-    let faults: Vec<String> = found["faults"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect();
-    judge(&faults, found["events"].as_u64().unwrap_or(0), found["attempts"].as_u64().unwrap_or(0))
+    judge(&found.faults, found.events, found.attempts)
 }
 
 fn judge(faults: &[String], events: u64, attempts: u64) -> Result<()> {

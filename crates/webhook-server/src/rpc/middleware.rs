@@ -9,13 +9,10 @@ use jsonrpsee::{
     core::middleware::{Batch, BatchEntry, Notification, RpcServiceT},
     types::{ErrorObject, ErrorObjectOwned, Id, Request},
 };
+use webhook_api::{Caller, ErrorKind};
 use webhook_model::limits;
 
-use super::{
-    Caller, Service,
-    error::{Kind, RpcError},
-};
-use crate::rpc;
+use super::{calls, error::RpcError, service::Service};
 
 /// Marks an answer that goes out with HTTP 400.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +34,7 @@ const BATCH_BYTES: usize = limits::REQUEST_BYTES - limits::LIST_ANSWER_BYTES;
 fn not_carried_out(request: Request<'_>) -> MethodResponse {
     let message =
         "the call was not carried out: the answers of the batch are too large; call it again by itself";
-    let error: ErrorObjectOwned = RpcError::new(Kind::LimitExceeded, message).into();
+    let error: ErrorObjectOwned = RpcError::new(ErrorKind::LimitExceeded, message).into();
     MethodResponse::error(request.id().into_owned(), error)
 }
 
@@ -69,11 +66,11 @@ where
         let id = request.id().into_owned();
         let (inner, service) = (self.inner.clone(), Arc::clone(&self.service));
         let answer = async move {
-            let Some(method) = rpc::method(request.method_name()) else { return inner.call(request).await };
+            let Some(method) = calls::method(request.method_name()) else { return inner.call(request).await };
             let nobody = Caller { is_admin: false, database: None };
             let caller = request.extensions().get::<Caller>().unwrap_or(&nobody);
             let text = request.params.as_ref().map_or("{}", |params| params.get());
-            let payload = match rpc::answer(&service, method, text, caller).await {
+            let payload = match calls::answer(&service, method, text, caller).await {
                 Ok(answer) => ResponsePayload::success(answer),
                 Err(error) => ResponsePayload::error(error),
             };

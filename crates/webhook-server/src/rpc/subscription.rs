@@ -3,50 +3,43 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use serde::Deserialize;
-use serde_json::{Value, json, value::RawValue};
+use serde_json::Value;
+use webhook_api::{
+    Caller, ErrorKind, Given, Json, Wire,
+    field::{Headers, NextSubscription, SecretText, UrlText, Whole},
+    read,
+    room::Together,
+    subscription::{
+        self, CheckSubscription, Checked, CreateSubscription, DeleteSubscription, Deleted, GetSubscription,
+        ListSubscriptions, NewSubscription, Refused, SubscriptionFields, SubscriptionPage, Subscriptions,
+        SyncSubscriptions, Synced, UpdateSubscription,
+    },
+};
 use webhook_dispatch::template::Template;
 use webhook_log::SubscriptionSet;
 use webhook_model::{
     CustomHeaders, Dialect, Endpoint, EndpointUrl, EventFilter, Invalid, Millis, PreviousSecret,
-    SigningSecret, Subscription, SubscriptionId, Success, endpoint_url::UrlPolicy, json as strict, limits,
+    SigningSecret, Subscription, SubscriptionId, Success, endpoint_url::UrlPolicy,
 };
 
 use super::{
-    Answer, Params, Service,
-    error::{Kind, RpcError},
-    fields::{self, Fields},
-    room::Together,
-    schema, wire,
+    error::RpcError,
+    service::{Page, Service, limit},
+    wire,
 };
 
-/// A field of which absence means something else than null.
-#[derive(Debug, Clone)]
-enum Given<T> {
-    Absent,
-    Value(T),
-}
-
-impl<T> Given<T> {
-    fn or(self, stored: T) -> T {
-        match self {
-            Self::Absent => stored,
-            Self::Value(value) => value,
-        }
-    }
-}
-
-/// The fields of a subscription as a call gave them, each of them checked.
+/// The fields of a subscription as a call gave them, each of them checked. An outer `None` is a field that was left out.
 #[derive(Debug, Clone)]
 struct Change {
     name: Option<String>,
     model: Option<String>,
     event_type: Option<EventFilter>,
-    url: Given<Option<EndpointUrl>>,
-    secret: Given<Option<SigningSecret>>,
+    url: Option<Option<EndpointUrl>>,
+    secret: Option<Option<SigningSecret>>,
     keep_previous: Duration,
-    headers: Given<CustomHeaders>,
-    success: Given<Option<Success>>,
-    payload_template: Given<Option<Value>>,
+    headers: Option<CustomHeaders>,
+    success: Option<Option<Success>>,
+    payload_template: Option<Option<Value>>,
     dialect: Option<Dialect>,
     active: Option<bool>,
     paused: Option<bool>,
@@ -56,48 +49,26 @@ struct Change {
 }
 
 impl Change {
-    fn read(fields: &mut Fields, policy: &UrlPolicy) -> Result<Self, Invalid> {
-        const WEEK: u64 = 604_800;
-        let keep_previous =
-            fields.optional("keep_previous_s", "a whole number from 0 to 604800", |value| {
-                value.as_u64().filter(|seconds| *seconds <= WEEK)
-            })?;
+    fn read(given: SubscriptionFields, policy: &UrlPolicy) -> Result<Self, Invalid> {
         Ok(Self {
-            name: fields.optional("name", "a text of 1 to 256 bytes", wire::text)?,
-            model: fields.optional("model", "a model's name such as sale.order", wire::text)?,
-            event_type: fields.optional("event_type", "create, write, unlink or all", |value| {
-                EventFilter::parse(value.as_str()?)
-            })?,
-            url: url(fields, policy)?,
-            secret: secret(fields)?,
-            keep_previous: Duration::from_secs(keep_previous.unwrap_or(0)),
-            headers: headers(fields)?,
-            success: match fields.take("success") {
-                None => Given::Absent,
-                Some(value) => Given::Value(Success::parse(&value)?),
-            },
-            payload_template: match fields.take("payload_template") {
-                None => Given::Absent,
-                Some(Value::Null) => Given::Value(None),
-                Some(template) => Given::Value(Some(template)),
-            },
-            dialect: fields
-                .optional("dialect", &wire::dialects(), |value| Dialect::parse(value.as_str()?))?,
-            active: fields.optional("active", "true or false", Value::as_bool)?,
-            paused: fields.optional("paused", "true or false", Value::as_bool)?,
-            timeout: fields
-                .optional("timeout_s", "a whole number from 1 to 60", fields::within(1..=60))?
-                .map(|seconds| Duration::from_secs(seconds.into())),
-            max_in_flight: fields.optional(
-                "max_in_flight",
-                "a whole number from 1 to 64",
-                fields::within(1..=64),
-            )?,
-            max_attempts: fields.optional(
-                "max_attempts",
-                "a whole number from 1 to 20",
-                fields::within(1..=20),
-            )?,
+            name: given.name.get().map(|name| name.0),
+            model: given.model.get().map(|model| model.0),
+            event_type: given.event_type.get(),
+            url: given.url.0.map(|url| read_url(url, policy)).transpose()?,
+            secret: given.secret.0.map(read_secret).transpose()?,
+            keep_previous: Duration::from_secs(given.keep_previous_s.get().map_or(0, |seconds| seconds.0)),
+            headers: given.headers.0.map(read_headers).transpose()?,
+            success: given.success.get().map(|condition| Success::parse(&condition.0)).transpose()?,
+            payload_template: given
+                .payload_template
+                .0
+                .map(|value| Some(value).filter(|value| !value.is_null())),
+            dialect: given.dialect.get(),
+            active: given.active.0,
+            paused: given.paused.0,
+            timeout: given.timeout_s.get().map(|seconds| Duration::from_secs(seconds.0)),
+            max_in_flight: small(given.max_in_flight),
+            max_attempts: small(given.max_attempts),
         })
     }
 
@@ -112,22 +83,19 @@ impl Change {
             model,
             event_type,
             endpoint: Endpoint {
-                url: match self.url {
-                    Given::Absent => return Err(missing("url")),
-                    Given::Value(url) => url,
-                },
+                url: self.url.ok_or_else(|| missing("url"))?,
                 previous_secret: None,
-                secret: self.secret.or(None),
-                headers: self.headers.or(CustomHeaders::default()),
+                secret: self.secret.flatten(),
+                headers: self.headers.unwrap_or_default(),
                 timeout: self.timeout.unwrap_or(Duration::from_secs(10)),
                 max_in_flight: self.max_in_flight.unwrap_or(4),
             },
-            payload_template: self.payload_template.or(None),
+            payload_template: self.payload_template.flatten(),
             dialect: self.dialect.unwrap_or(Dialect::Auto),
             active: self.active.unwrap_or(true),
             paused: self.paused.unwrap_or(false),
             max_attempts: self.max_attempts.unwrap_or(1),
-            success: self.success.or(None),
+            success: self.success.flatten(),
         })
     }
 
@@ -136,7 +104,7 @@ impl Change {
     fn onto(self, stored: &Subscription, now: Millis) -> Result<Subscription, Invalid> {
         let previous_secret = self.previous_secret(stored, now);
         let old = stored.endpoint.clone();
-        let url = self.url.or(old.url.clone());
+        let url = self.url.unwrap_or_else(|| old.url.clone());
         let moved = !is_same_place(url.as_ref(), old.url.as_ref());
         checked(Subscription {
             id: stored.id,
@@ -144,19 +112,19 @@ impl Change {
             model: self.model.unwrap_or_else(|| stored.model.clone()),
             event_type: self.event_type.unwrap_or(stored.event_type),
             endpoint: Endpoint {
-                secret: self.secret.or(old.secret.filter(|_| !moved)),
+                secret: self.secret.unwrap_or(old.secret.filter(|_| !moved)),
                 previous_secret: previous_secret.filter(|_| !moved),
-                headers: self.headers.or(if moved { CustomHeaders::default() } else { old.headers }),
+                headers: self.headers.unwrap_or(if moved { CustomHeaders::default() } else { old.headers }),
                 timeout: self.timeout.unwrap_or(old.timeout),
                 max_in_flight: self.max_in_flight.unwrap_or(old.max_in_flight),
                 url,
             },
-            payload_template: self.payload_template.or(stored.payload_template.clone()),
+            payload_template: self.payload_template.unwrap_or_else(|| stored.payload_template.clone()),
             dialect: self.dialect.unwrap_or(stored.dialect),
             active: self.active.unwrap_or(stored.active),
             paused: self.paused.unwrap_or(stored.paused),
             max_attempts: self.max_attempts.unwrap_or(stored.max_attempts),
-            success: self.success.or(stored.success.clone()),
+            success: self.success.unwrap_or_else(|| stored.success.clone()),
         })
     }
 
@@ -164,7 +132,7 @@ impl Change {
     fn previous_secret(&self, stored: &Subscription, now: Millis) -> Option<PreviousSecret> {
         let old = &stored.endpoint;
         match &self.secret {
-            Given::Value(new) if *new != old.secret => {
+            Some(new) if *new != old.secret => {
                 let until = now.plus(self.keep_previous);
                 let secret = old.secret.clone().filter(|_| new.is_some() && until > now)?;
                 Some(PreviousSecret { secret, until })
@@ -178,8 +146,8 @@ impl Change {
         let lost =
             |field: &str| format!("{field}: the stored value cannot be read any more; give it, or null");
         match (&self.secret, &self.headers) {
-            (Given::Absent, _) => Err(RpcError::new(Kind::InvalidSecret, lost("secret"))),
-            (_, Given::Absent) => Err(RpcError::new(Kind::InvalidHeader, lost("headers"))),
+            (None, _) => Err(RpcError::new(ErrorKind::InvalidSecret, lost("secret"))),
+            (_, None) => Err(RpcError::new(ErrorKind::InvalidHeader, lost("headers"))),
             _ => Ok(()),
         }
     }
@@ -192,8 +160,7 @@ impl Change {
         now: Millis,
     ) -> Result<Subscription, Invalid> {
         let previous_secret = stored.and_then(|stored| self.previous_secret(stored, now));
-        let (keep_secret, keep_headers) =
-            (matches!(self.secret, Given::Absent), matches!(self.headers, Given::Absent));
+        let (keep_secret, keep_headers) = (self.secret.is_none(), self.headers.is_none());
         let mut subscription = self.into_new(id)?;
         if let Some(stored) =
             stored.filter(|old| is_same_place(old.endpoint.url.as_ref(), subscription.endpoint.url.as_ref()))
@@ -219,42 +186,20 @@ fn is_same_place(one: Option<&EndpointUrl>, other: Option<&EndpointUrl>) -> bool
     }
 }
 
-fn url(fields: &mut Fields, policy: &UrlPolicy) -> Result<Given<Option<EndpointUrl>>, Invalid> {
-    match fields.take("url") {
-        None => Ok(Given::Absent),
-        Some(Value::Null) => Ok(Given::Value(None)),
-        Some(Value::String(text)) => EndpointUrl::parse(&text, policy).map(Some).map(Given::Value),
-        Some(_) => {
-            Err(Invalid::params("url", "expected a URL such as https://example.com/hook, or null for none"))
-        }
-    }
+fn read_url(url: Option<Wire<UrlText>>, policy: &UrlPolicy) -> Result<Option<EndpointUrl>, Invalid> {
+    url.map(|url| EndpointUrl::parse(&url.0.0, policy)).transpose()
 }
 
-fn secret(fields: &mut Fields) -> Result<Given<Option<SigningSecret>>, Invalid> {
-    match fields.take("secret") {
-        None => Ok(Given::Absent),
-        Some(Value::Null) => Ok(Given::Value(None)),
-        Some(Value::String(text)) => SigningSecret::parse(&text).map(Some).map(Given::Value),
-        Some(_) => {
-            Err(Invalid::params("secret", "expected a text of 16 to 256 characters, or null for none"))
-        }
-    }
+fn read_secret(secret: Option<Wire<SecretText>>) -> Result<Option<SigningSecret>, Invalid> {
+    secret.map(|secret| SigningSecret::parse(&secret.0.0)).transpose()
 }
 
-fn headers(fields: &mut Fields) -> Result<Given<CustomHeaders>, Invalid> {
-    let wrong = || Invalid::params("headers", "expected an object: header name to value, both texts");
-    match fields.take("headers") {
-        None => Ok(Given::Absent),
-        Some(Value::Null) => Ok(Given::Value(CustomHeaders::default())),
-        Some(Value::Object(map)) => {
-            let pairs = map
-                .into_iter()
-                .map(|(name, value)| value.as_str().map(|value| (name, value.to_owned())).ok_or_else(wrong))
-                .collect::<Result<Vec<_>, _>>()?;
-            CustomHeaders::parse(pairs).map(Given::Value)
-        }
-        Some(_) => Err(wrong()),
-    }
+fn read_headers(headers: Option<Wire<Headers>>) -> Result<CustomHeaders, Invalid> {
+    headers.map_or_else(|| Ok(CustomHeaders::default()), |headers| CustomHeaders::parse(headers.0.0))
+}
+
+fn small<const MOST: u64>(given: Given<Wire<Whole<1, MOST>>>) -> Option<u8> {
+    given.get().map(|number| u8::try_from(number.0).unwrap_or(u8::MAX))
 }
 
 /// What can only be judged on the whole: the template, with the dialect and host that it will have.
@@ -265,144 +210,122 @@ fn checked(subscription: Subscription) -> Result<Subscription, Invalid> {
     Ok(subscription)
 }
 
-fn required_id(fields: &mut Fields) -> Result<SubscriptionId, Invalid> {
-    fields.required("id", fields::ID, fields::id)
-}
+impl Subscriptions for Service {
+    async fn create(
+        &self,
+        _: &Caller,
+        CreateSubscription(NewSubscription(given)): CreateSubscription,
+    ) -> Result<subscription::Subscription, RpcError> {
+        let id = given.id.0;
+        let wanted = Change::read(given, &self.live.url_policy())?.into_new(id)?;
+        let is_same = |stored: &Subscription, mut wanted: Subscription| {
+            wanted.endpoint.previous_secret = stored.endpoint.previous_secret.clone();
+            *stored == wanted
+        };
+        let stored = self.log.change_subscriptions(move |set| match set.get(id) {
+            None => Ok(set.put(wanted)),
+            Some(stored) if is_same(stored, wanted) => Ok(stored.clone()),
+            Some(_) => Err(RpcError::new(
+                ErrorKind::Conflict,
+                "id: another subscription has this id; use subscription.update to change it",
+            )),
+        });
+        Ok(wire::subscription(&*stored.await??, self.vitals.now()))
+    }
 
-/// `subscription.create`
-pub async fn create(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let id = required_id(&mut fields)?;
-    let change = Change::read(&mut fields, &service.live.url_policy())?;
-    fields.finish()?;
-    let wanted = change.into_new(id)?;
-    let is_same = |stored: &Subscription, mut wanted: Subscription| {
-        wanted.endpoint.previous_secret = stored.endpoint.previous_secret.clone();
-        *stored == wanted
-    };
-    let stored = service.log.change_subscriptions(move |set| match set.get(id) {
-        None => Ok(set.put(wanted)),
-        Some(stored) if is_same(stored, wanted) => Ok(stored.clone()),
-        Some(_) => Err(RpcError::new(
-            Kind::Conflict,
-            "id: another subscription has this id; use subscription.update to change it",
-        )),
-    });
-    Ok(wire::subscription(&*stored.await??, service.now()).into())
-}
+    /// As an update where there is such a subscription, else as a creation.
+    async fn check(
+        &self,
+        _: &Caller,
+        CheckSubscription(NewSubscription(given)): CheckSubscription,
+    ) -> Result<Checked, RpcError> {
+        let is_missing = |name| Err(Invalid::params(name, "is missing").into());
+        match (&given.model.0, &given.url.0) {
+            (None, _) => return is_missing("model"),
+            (_, None) => return is_missing("url"),
+            _ => {}
+        }
+        let id = given.id.0;
+        let change = Change::read(given, &self.live.url_policy())?;
+        let (stored, now) = (self.log.subscriptions().get(id).cloned(), self.vitals.now());
+        compile(move || match stored {
+            Some(stored) => change.onto(&stored, now),
+            None => change.into_new(id),
+        })
+        .await??;
+        Ok(Checked {})
+    }
 
-/// `subscription.check`: as an update where there is such a subscription, else as a creation. Stores nothing.
-pub async fn check(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let id = required_id(&mut fields)?;
-    let is_missing = |name| Invalid::params(name, "is missing");
-    let has = |fields: &Fields, name| if fields.has(name) { Ok(()) } else { Err(is_missing(name)) };
-    has(&fields, "model").and_then(|()| has(&fields, "url"))?;
-    let change = Change::read(&mut fields, &service.live.url_policy())?;
-    fields.finish()?;
-    let (stored, now) = (service.log.subscriptions().get(id).cloned(), service.now());
-    compile(move || match stored {
-        Some(stored) => change.onto(&stored, now),
-        None => change.into_new(id),
-    })
-    .await??;
-    Ok(json!({}).into())
+    async fn get(&self, _: &Caller, wish: GetSubscription) -> Result<subscription::Subscription, RpcError> {
+        let set = self.log.subscriptions();
+        let found = set.get(wish.id.0).ok_or_else(|| RpcError::not_found("id", "subscription"))?;
+        Ok(wire::subscription(found, self.vitals.now()))
+    }
+
+    async fn list(&self, _: &Caller, wish: ListSubscriptions) -> Result<SubscriptionPage, RpcError> {
+        let (after, limit) = (wish.after.get().map(|next| next.0), limit(wish.limit));
+        let (set, now) = (self.log.subscriptions(), self.vitals.now());
+        let (mut page, mut last, mut next) = (Page::default(), None, None);
+        for subscription in set.after(after) {
+            let is_full = page.items.len() == limit;
+            if is_full || !page.take(Json::of(&wire::subscription(subscription, now))) {
+                next = last;
+                break;
+            }
+            last = Some(subscription.id);
+        }
+        let next = next.map(|id| Wire(NextSubscription(id)));
+        Ok(SubscriptionPage { subscriptions: page.items, next })
+    }
+
+    async fn update(
+        &self,
+        _: &Caller,
+        UpdateSubscription(given): UpdateSubscription,
+    ) -> Result<subscription::Subscription, RpcError> {
+        let id = given.id.0;
+        let change = Change::read(given, &self.live.url_policy())?;
+        let now = self.vitals.now();
+        let stored = work_out(self, false, || {
+            let change = change.clone();
+            move |set: &mut SubscriptionSet| {
+                let old = set.get(id).ok_or_else(|| RpcError::not_found("id", "subscription"))?;
+                let new = change.onto(old, now)?;
+                Ok::<_, RpcError>(if **old == new { old.clone() } else { set.put(new) })
+            }
+        });
+        Ok(wire::subscription(&*stored.await??, self.vitals.now()))
+    }
+
+    async fn delete(&self, _: &Caller, wish: DeleteSubscription) -> Result<Deleted, RpcError> {
+        let deleted = self.log.change_subscriptions(move |set| set.remove(wish.id.0)).await?;
+        Ok(Deleted { deleted })
+    }
+
+    async fn sync(&self, _: &Caller, call: SyncSubscriptions<'_>) -> Result<Synced, RpcError> {
+        let subscriptions = call.subscriptions.items("subscriptions")?;
+        let (policy, now) = (self.live.url_policy(), self.vitals.now());
+        let read = || {
+            let (mut seen, mut together) = (BTreeSet::new(), Together::default());
+            let read = |text: &&serde_json::value::RawValue| {
+                read_entry(text.get(), &policy, &mut seen, &mut together)
+            };
+            let entries: Vec<Entry> = subscriptions.iter().map(read).collect();
+            move |set: &mut SubscriptionSet| apply_sync(set, entries, now)
+        };
+        work_out(self, true, read).await
+    }
 }
 
 /// Works out what may compile templates, up to 16 MiB of them in a call: on a thread that may block.
 async fn compile<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RpcError> {
     tokio::task::spawn_blocking(work).await.map_err(|_| {
-        RpcError::new(Kind::InvalidTemplate, "payload_template: compiling it failed; simplify it")
+        RpcError::new(ErrorKind::InvalidTemplate, "payload_template: compiling it failed; simplify it")
     })
-}
-
-/// `subscription.get`
-pub async fn get(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let id = required_id(&mut fields)?;
-    fields.finish()?;
-    let set = service.log.subscriptions();
-    let found = set.get(id).ok_or_else(|| RpcError::not_found("id", "subscription"))?;
-    Ok(wire::subscription(found, service.now()).into())
-}
-
-/// `subscription.list`
-pub async fn list(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let after = match fields.take("after") {
-        None | Some(Value::Null) => None,
-        Some(value) => Some(
-            fields::id(&value).ok_or_else(|| Invalid::params("after", "expected the `next` of a page"))?,
-        ),
-    };
-    let limit = super::limit(&mut fields)?;
-    fields.finish()?;
-    let set = service.log.subscriptions();
-    let now = service.now();
-    let (mut page, mut bytes, mut next) = (Vec::new(), 0, None);
-    for subscription in set.after(after) {
-        let text = wire::subscription(subscription, now).to_string();
-        bytes += text.len();
-        if page.len() == limit || (bytes > limits::LIST_ANSWER_BYTES && !page.is_empty()) {
-            next = page.last().map(|(id, _)| *id);
-            break;
-        }
-        page.push((subscription.id, RawValue::from_string(text).map_err(|e| RpcError::malformed(&e))?));
-    }
-    let subscriptions: Vec<&RawValue> = page.iter().map(|(_, text)| &**text).collect();
-    super::raw(&json!({"next": next}), "subscriptions", &subscriptions)
-}
-
-/// `subscription.update`
-pub async fn update(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let id = required_id(&mut fields)?;
-    let change = Change::read(&mut fields, &service.live.url_policy())?;
-    fields.finish()?;
-    let now = service.now();
-    let stored = work_out(service, false, || {
-        let change = change.clone();
-        move |set: &mut SubscriptionSet| {
-            let old = set.get(id).ok_or_else(|| RpcError::not_found("id", "subscription"))?;
-            let new = change.onto(old, now)?;
-            Ok::<_, RpcError>(if **old == new { old.clone() } else { set.put(new) })
-        }
-    });
-    Ok(wire::subscription(&*stored.await??, service.now()).into())
-}
-
-/// `subscription.delete`
-pub async fn delete(service: &Service, params: Params<'_>) -> Answer {
-    let mut fields = Fields::parse(params)?;
-    let id = required_id(&mut fields)?;
-    fields.finish()?;
-    let deleted = service.log.change_subscriptions(move |set| set.remove(id)).await?;
-    Ok(json!({"deleted": deleted}).into())
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Sync<'a> {
-    #[serde(borrow)]
-    subscriptions: &'a RawValue,
 }
 
 /// An entry of `sync` that was read, or its id as far as it could be told, and what is wrong.
 type Entry = Result<(SubscriptionId, Change), (Option<SubscriptionId>, RpcError)>;
-
-/// `subscription.sync`
-pub async fn sync(service: &Service, params: Params<'_>) -> Answer {
-    let call: Sync<'_> = serde_json::from_str(params.text).map_err(|e| RpcError::malformed(&e))?;
-    let subscriptions = super::items(call.subscriptions, "subscriptions")?;
-    let (policy, now) = (service.live.url_policy(), service.now());
-    let read = || {
-        let (mut seen, mut together) = (BTreeSet::new(), Together::default());
-        let read = |text: &&RawValue| read_entry(text.get(), &policy, &mut seen, &mut together);
-        let entries: Vec<Entry> = subscriptions.iter().map(read).collect();
-        move |set: &mut SubscriptionSet| apply_sync(set, entries, now)
-    };
-    Ok(work_out(service, true, read).await?.into())
-}
 
 /// Changes the set of subscriptions. Worked out beside the log's writer, which only stores it, and begun anew where
 /// somebody else was faster.
@@ -442,22 +365,19 @@ fn read_entry(
     let known = serde_json::from_str(text).ok().and_then(|named: Named<'_>| named.id.parse().ok());
     let mut read = || -> Result<(SubscriptionId, Change), RpcError> {
         together.hold(text)?;
-        let value = strict::parse(text).map_err(|error| RpcError::malformed(&error))?;
-        let mut fields = Fields::of(value, "", schema::NEW_SUBSCRIPTION)?;
-        let id = required_id(&mut fields)?;
+        let NewSubscription(given) = read::from_text(text, "")?;
+        let id = given.id.0;
         if !seen.insert(id) {
-            return Err(RpcError::new(Kind::Conflict, "id: two entries have this id"));
+            return Err(RpcError::new(ErrorKind::Conflict, "id: two entries have this id"));
         }
-        let change = Change::read(&mut fields, policy)?;
-        fields.finish()?;
-        Ok((id, change))
+        Ok((id, Change::read(given, policy)?))
     };
     read().map_err(|error| (known, error))
 }
 
 /// Makes the set what the entries say. An entry that cannot be read keeps its stored version; where one does not even
 /// tell its id, every stored subscription may be meant, so none is deleted.
-fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>, now: Millis) -> Value {
+fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>, now: Millis) -> Synced {
     let mut wanted = BTreeSet::new();
     let names_all = !entries.iter().any(|entry| matches!(entry, Err((None, _))));
     let mut errors = Vec::new();
@@ -485,7 +405,7 @@ fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>, now: Millis) -> Va
             }
             Err((id, error)) => {
                 wanted.extend(id);
-                errors.push(json!({"id": id, "error": error}));
+                errors.push(Refused { id: id.map(Wire), error: error.into() });
             }
         }
     }
@@ -496,5 +416,5 @@ fn apply_sync(set: &mut SubscriptionSet, entries: Vec<Entry>, now: Millis) -> Va
     for id in &unwanted {
         set.remove(*id);
     }
-    json!({"created": created, "updated": updated, "deleted": unwanted.len(), "errors": errors})
+    Synced { created, updated, deleted: unwanted.len(), errors }
 }

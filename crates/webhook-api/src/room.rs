@@ -3,7 +3,10 @@
 
 use std::ops::AddAssign;
 
+use serde::Deserialize;
 use webhook_model::{Invalid, InvalidKind, Shape, limits};
+
+use crate::{Error, read};
 
 /// What the parameters of a method may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,26 +15,37 @@ pub struct Room {
     values: usize,
     /// The list among the parameters, and how many items it may have.
     list: Option<(&'static str, usize)>,
+    /// The items of that list are read one by one, each of them refused for itself.
+    each_alone: bool,
 }
 
 /// Ids, words and numbers.
-pub const WORDS: Room = Room { bytes: 64 << 10, values: 1000, list: None };
+pub const WORDS: Room = Room { bytes: 64 << 10, values: 1000, list: None, each_alone: false };
 /// A list of ids.
-pub const IDS: Room =
-    Room { bytes: 128 << 10, values: 4000, list: Some(("event_ids", limits::EVENTS_PER_CALL)) };
+pub const IDS: Room = Room {
+    bytes: 128 << 10,
+    values: 4000,
+    list: Some(("event_ids", limits::EVENTS_PER_CALL)),
+    each_alone: false,
+};
 /// A subscription, whose template has at most 64 KiB when it is written without white space and escapes.
-pub const SUBSCRIPTION: Room = Room { bytes: 1 << 20, values: 100_000, list: None };
+pub const SUBSCRIPTION: Room = Room { bytes: 1 << 20, values: 100_000, list: None, each_alone: false };
 /// A template and an event.
-pub const SAMPLE: Room = Room { bytes: 2 << 20, values: 300_000, list: None };
+pub const SAMPLE: Room = Room { bytes: 2 << 20, values: 300_000, list: None, each_alone: false };
 /// Events, each of which has a limit of its own and is read alone.
 pub const EVENTS: Room = Room {
     bytes: limits::REQUEST_BYTES,
     values: usize::MAX,
     list: Some(("events", limits::EVENTS_PER_CALL)),
+    each_alone: true,
 };
 /// Subscriptions, each of which has the room of one.
-pub const SET: Room =
-    Room { bytes: limits::REQUEST_BYTES, values: usize::MAX, list: Some(("subscriptions", 5000)) };
+pub const SET: Room = Room {
+    bytes: limits::REQUEST_BYTES,
+    values: usize::MAX,
+    list: Some(("subscriptions", 5000)),
+    each_alone: true,
+};
 /// Values of the payload templates of all subscriptions of a call together.
 const SET_VALUES: usize = 100_000;
 /// Values and keys that a subscription has without its template.
@@ -56,6 +70,22 @@ impl Room {
             _ if shape.values > self.values => too_much(what, shape.values, "values", self.values),
             _ => Ok(shape),
         }
+    }
+
+    /// Reads parameters that fit: an object, given by name.
+    ///
+    /// # Errors
+    /// They are too large, no such object, or not of that type.
+    pub fn read<'de, T: Deserialize<'de>>(&self, text: &'de str) -> Result<T, Error> {
+        // A list of parameters would be read as an object's fields in their order.
+        if !text.trim_start().starts_with('{') {
+            return Err(Invalid::params("params", "expected an object: parameters are given by name").into());
+        }
+        self.hold(text, "params")?;
+        if self.each_alone {
+            return serde_json::from_str(text).map_err(|error| Error::malformed(&error));
+        }
+        read::from_text(text, "")
     }
 }
 

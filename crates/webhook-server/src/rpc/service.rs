@@ -1,0 +1,61 @@
+//! What the methods work with, and what lists have in common.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+use webhook_api::{Given, Json, Serve, Wire, field::Whole};
+use webhook_dispatch::Canceller;
+use webhook_log::Log;
+use webhook_model::limits;
+
+use super::error::RpcError;
+use crate::{live::Live, vitals::Vitals};
+
+/// What methods work with.
+#[derive(Debug)]
+pub struct Service {
+    /// The log.
+    pub log: Log,
+    /// What the sidecar knows of its own state.
+    pub vitals: Arc<Vitals>,
+    /// What a reload replaces.
+    pub live: Arc<Live>,
+    /// By which pending deliveries are cancelled.
+    pub canceller: Canceller,
+    /// Held by the preview that is being rendered.
+    pub preview_turn: Semaphore,
+}
+
+impl Serve for Service {
+    type Error = RpcError;
+}
+
+/// The parameter `limit` of lists: 1 to 1000, larger is clamped.
+pub fn limit(wish: Given<Wire<Whole<1>>>) -> usize {
+    let clamp = |wish: Whole<1>| usize::try_from(wish.0).unwrap_or(usize::MAX).min(limits::LIST_MOST);
+    wish.get().map_or(limits::LIST_DEFAULT, clamp)
+}
+
+/// The items of a list, up to the size of an answer.
+#[derive(Debug)]
+pub struct Page<T> {
+    /// Them.
+    pub items: Vec<Json<T>>,
+    bytes: usize,
+}
+
+impl<T> Default for Page<T> {
+    fn default() -> Self {
+        Self { items: Vec::new(), bytes: 0 }
+    }
+}
+
+impl<T> Page<T> {
+    /// Takes one more; false where it does not fit. The first one always does.
+    pub fn take(&mut self, item: Json<T>) -> bool {
+        self.bytes += item.get().len() + 1;
+        let fits = self.bytes <= limits::LIST_ANSWER_BYTES || self.items.is_empty();
+        self.items.extend(fits.then_some(item));
+        fits
+    }
+}
