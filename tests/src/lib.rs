@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use webhook_api::Call;
 use webhook_server::{config::Config, files::DataDir, serve::Sidecar};
 
 /// A running sidecar whose endpoints may be on loopback.
@@ -77,6 +78,15 @@ impl Running {
         let text = self.post(body.to_string()).send().await.unwrap().text().await.unwrap();
         let answer: Value = serde_json::from_str(&text).unwrap();
         answer.get("result").cloned().ok_or_else(|| answer["error"].clone())
+    }
+
+    /// The same, by the types of the wire.
+    ///
+    /// # Panics
+    /// No answer came, or it is an error.
+    pub async fn ask<C: Call>(&self, params: &C) -> C::Result {
+        let result = self.call(C::METHOD, serde_json::to_value(params).unwrap()).await;
+        serde_json::from_str(&result.unwrap().to_string()).unwrap()
     }
 
     /// Stops it as SIGTERM does, then looks whether its log is sound.

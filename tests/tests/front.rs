@@ -5,7 +5,15 @@ use std::{
     net::TcpListener,
 };
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use webhook_api::{
+    Each,
+    delivery::GetDelivery,
+    subscription::{NewSubscription, SyncSubscriptions, UpdateSubscription},
+    system::GetInfo,
+};
+use webhook_model::AttemptStatus;
 use webhook_tests::Running;
 
 const ID: &str = "0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
@@ -18,6 +26,11 @@ fn subscription(url: &str) -> Value {
 fn event() -> Value {
     json!({"id": EVENT, "subscription_id": ID, "model": "sale.order", "event_type": "create", "record_ids": [1],
         "user_id": null, "timestamp": "2026-11-23T10:15:00Z"})
+}
+
+/// Parameters, as a caller writes them.
+fn read<T: DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,15 +129,12 @@ async fn another_host_clears_what_was_meant_for_the_old_one() {
     let sidecar = Running::start(folder.path(), &[]).await;
     let made = sidecar.call("subscription.create", subscription("https://a.example/x")).await.unwrap();
     assert_eq!((made["has_secret"].as_bool(), made.get("secret")), (Some(true), None));
-    let same =
-        sidecar.call("subscription.update", json!({"id": ID, "url": "https://a.example/y"})).await.unwrap();
-    assert_eq!(same["has_secret"], true);
-    let moved =
-        sidecar.call("subscription.update", json!({"id": ID, "url": "https://b.example/"})).await.unwrap();
-    assert_eq!(moved["has_secret"], false);
-    let bad = json!({"id": ID, "model": "a", "url": "nonsense"});
-    let synced = sidecar.call("subscription.sync", json!({"subscriptions": [bad]})).await.unwrap();
-    assert_eq!((synced["deleted"].as_u64(), synced["errors"][0]["id"].as_str()), (Some(0), Some(ID)));
+    let to = |url: &str| UpdateSubscription(read(json!({"id": ID, "url": url})));
+    assert!(sidecar.ask(&to("https://a.example/y")).await.has_secret);
+    assert!(!sidecar.ask(&to("https://b.example/")).await.has_secret);
+    let bad: NewSubscription = read(json!({"id": ID, "model": "a", "url": "nonsense"}));
+    let synced = sidecar.ask(&SyncSubscriptions { subscriptions: Each::of(&[bad]) }).await;
+    assert_eq!((synced.deleted, synced.errors[0].id.map(|id| id.0.to_string())), (0, Some(ID.to_owned())));
     for unreadable in [json!({"id": 5}), json!({"id": "x"}), json!({}), json!(7), json!(null)] {
         let entries = json!({"subscriptions": [unreadable]});
         let synced = sidecar.call("subscription.sync", entries).await.unwrap();
@@ -141,8 +151,8 @@ async fn another_host_clears_what_was_meant_for_the_old_one() {
     let answer: Value =
         serde_json::from_str(&sidecar.post(call).send().await.unwrap().text().await.unwrap()).unwrap();
     assert_eq!(answer["result"]["deleted"], 0, "which of the two is meant nobody knows: {answer}");
-    let synced = sidecar.call("subscription.sync", json!({"subscriptions": []})).await.unwrap();
-    assert_eq!(synced["deleted"], 1);
+    let nothing = SyncSubscriptions { subscriptions: Each::of(&[]) };
+    assert_eq!(sidecar.ask(&nothing).await.deleted, 1);
     sidecar.stop().await;
 }
 
@@ -185,7 +195,7 @@ async fn what_is_pending_at_a_stop_is_sent_after_the_next_start() {
     );
     sidecar.stop().await;
     let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
-    assert_eq!(sidecar.call("system.info", json!({})).await.unwrap()["pending"], 1);
+    assert_eq!(sidecar.ask(&GetInfo {}).await.pending, 1);
     sidecar.call("subscription.update", json!({"id": ID, "paused": false})).await.unwrap();
     let request = tokio::task::spawn_blocking(move || {
         let (mut stream, _) = endpoint.accept().unwrap();
@@ -199,11 +209,9 @@ async fn what_is_pending_at_a_stop_is_sent_after_the_next_start() {
     assert!(request.starts_with("POST /hook HTTP/1.1\r\n") && request.contains(EVENT), "{request}");
     sidecar.stop().await; // waits until the outcome is on disk
     let sidecar = Running::start(folder.path(), &["127.0.0.0/8"]).await;
-    let found = sidecar.call("delivery.get", json!({"event_id": EVENT})).await.unwrap();
-    assert_eq!(
-        (found["attempts"][0]["status"].as_str(), found["attempts"][0]["response_code"].as_u64()),
-        (Some("success"), Some(204))
-    );
+    let found = sidecar.ask(&read::<GetDelivery>(json!({"event_id": EVENT}))).await;
+    let attempt = found.attempts[0].read().unwrap();
+    assert_eq!((attempt.status.0, attempt.response_code), (AttemptStatus::Success, Some(204)));
     sidecar.stop().await;
 }
 

@@ -26,9 +26,9 @@ methods! {
         /// Redelivers the failed deliveries of a subscription: those since a time, or of 1 to 1000 events.
         "delivery.redeliver_many": Fenced, IDS, redeliver_many(RedeliverMany) -> Redelivered;
         /// Makes a pending delivery due now.
-        "delivery.retry_now": Fenced, WORDS, retry_now(RetryNow) -> Attempt;
+        "delivery.retry_now": Fenced, WORDS, retry_now(RetryNow) -> Attempt, feature;
         /// Ends a pending delivery that is not under way.
-        "delivery.cancel": Fenced, WORDS, cancel(CancelDelivery) -> Attempt;
+        "delivery.cancel": Fenced, WORDS, cancel(CancelDelivery) -> Attempt, feature;
         /// Sends a test event; what is left out of it gets sample values.
         "delivery.test": Fenced, SAMPLE, test(SendTest) -> Attempt;
     }

@@ -20,7 +20,7 @@ methods! {
         /// Takes 1 to 1000 events; answers when they are on disk.
         "event.submit": Fenced, EVENTS, submit(SubmitEvents<'_>) -> Submitted;
         /// The events of a subscription without a URL, in order of acceptance, until retention.
-        "event.read": Open, WORDS, read(ReadEvents) -> EventPage;
+        "event.read": Open, WORDS, read(ReadEvents) -> EventPage, feature;
     }
 }
 

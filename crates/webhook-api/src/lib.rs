@@ -5,6 +5,12 @@
 //! that one entry come the trait that the server implements, the calls that clients make ([`Call`]), and the description
 //! that `rpc.discover` returns ([`openrpc`]).
 //!
+//! To add a method: its entry and types in the namespace's file here, its handler in the file of that name in
+//! `webhook-server/src/rpc`, a step in `tests/fixtures/rpc`. To add a kind of error: its line in [`error`].
+//!
+//! Parameters refuse what they do not know; results are read by clients that ignore it, so that either side may be the
+//! newer one. A field that may be left out is a [`Given`], one that may be null an [`Option`].
+//!
 //! Reading order: [`method`] (what a table makes), [`field`] (what values may be), [`read`] (how parameters are read),
 //! then any namespace.
 

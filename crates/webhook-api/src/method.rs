@@ -52,6 +52,8 @@ pub struct Method<S> {
     pub access: Access,
     /// How large its parameters may be.
     pub room: Room,
+    /// It is not in the first version of the interface: `system.info` names it among its features.
+    pub is_feature: bool,
     /// What it does, in a sentence.
     pub summary: &'static str,
     /// The object that it takes.
@@ -79,10 +81,11 @@ impl<S> fmt::Debug for Method<S> {
 /// ```
 ///
 /// that is its name, who may call it, how large its parameters may be (a constant of [`room`](crate::room)), the handler,
-/// and the types of its parameters and its result. A server that lacks the handler does not compile.
+/// and the types of its parameters and its result; a method beyond the first version ends in `, feature`. A server that
+/// lacks the handler does not compile.
 macro_rules! methods {
     ($(#[$about:meta])* trait $namespace:ident {
-        $(#[doc = $summary:literal] $name:literal: $access:ident, $room:ident, $handler:ident($params:ty) -> $result:ty;)+
+        $(#[doc = $summary:literal] $name:literal: $access:ident, $room:ident, $handler:ident($params:ty) -> $result:ty $(, $feature:ident)?;)+
     }) => {
         $(#[$about])*
         pub trait $namespace: $crate::Serve {
@@ -101,6 +104,7 @@ macro_rules! methods {
                     name: $name,
                     access: $crate::Access::$access,
                     room: $crate::room::$room,
+                    is_feature: matches!(&[$(stringify!($feature))?] as &[&str], [_]),
                     summary: $summary.trim_ascii(),
                     params: |generator| <$params as schemars::JsonSchema>::json_schema(generator),
                     result: |generator| generator.subschema_for::<$result>(),

@@ -28,7 +28,7 @@ methods! {
         /// Makes the given set the complete set.
         "subscription.sync": Fenced, SET, sync(SyncSubscriptions<'_>) -> Synced;
         /// Whether create or update would take it; stores nothing.
-        "subscription.check": Open, SUBSCRIPTION, check(CheckSubscription) -> Checked;
+        "subscription.check": Open, SUBSCRIPTION, check(CheckSubscription) -> Checked, feature;
     }
 }
 

@@ -9,6 +9,10 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use webhook_api::{
+    Call,
+    system::{GetInfo, Info},
+};
 
 /// Long enough for the slowest machine; a wait that takes longer is a fault.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -119,7 +123,8 @@ impl Sidecar {
 
     /// Deliveries that are pending.
     pub async fn pending(&self) -> Result<u64> {
-        self.call("system.info", json!({})).await?["pending"].as_u64().context("pending is a number")
+        let info = self.call(GetInfo::METHOD, json!({})).await?;
+        Ok(serde_json::from_value::<Info>(info)?.pending)
     }
 
     /// Waits until nothing is pending, so that what it used can be told per delivery.

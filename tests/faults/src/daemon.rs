@@ -10,9 +10,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
+use bytes::Bytes;
 use rustix::process::{Pid, Resource, Rlimit, Signal};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::process::{Child, Command};
+use webhook_api::{Call, system::GetInfo};
 
 /// What a start, a stop or a recovery may take on a loaded machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -285,6 +288,23 @@ impl Daemon {
         self.try_call(method, params).await?.map_err(|error| anyhow::anyhow!("{method}: {error}"))
     }
 
+    /// The same, by the types of the wire.
+    ///
+    /// # Errors
+    /// It did not.
+    pub async fn ask<C: Call>(&self, params: &C) -> Result<C::Result> {
+        let answer = self.caller()?.ask(params).await?;
+        answer.map_err(|error| anyhow::anyhow!("{}: {}", C::METHOD, error.message))
+    }
+
+    /// How many deliveries are pending.
+    ///
+    /// # Errors
+    /// The sidecar does not answer.
+    pub async fn pending(&self) -> Result<u64> {
+        Ok(self.ask(&GetInfo {}).await?.pending)
+    }
+
     /// What makes calls, also while the process is down.
     ///
     /// # Errors
@@ -309,13 +329,35 @@ impl Caller {
     /// # Errors
     /// No answer came, or not one of JSON-RPC.
     pub async fn call(&self, method: &str, params: Value) -> Result<Result<Value, Value>> {
-        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-        let request = self.client.post(&self.url).bearer_auth(&self.token);
-        let answer = request.header("content-type", "application/json").body(body).send().await?;
-        let mut answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let mut answer: Value = serde_json::from_slice(&self.answer(method, &params).await?)?;
         Ok(match answer["result"].take() {
             Value::Null => Err(answer["error"].take()),
             result => Ok(result),
         })
     }
+
+    /// The same, by the types of the wire.
+    ///
+    /// # Errors
+    /// No answer came, or another one.
+    pub async fn ask<C: Call>(&self, params: &C) -> Result<Result<C::Result, webhook_api::Error>> {
+        let answer: Answer<C::Result> = serde_json::from_slice(&self.answer(C::METHOD, params).await?)?;
+        match (answer.result, answer.error) {
+            (Some(result), _) => Ok(Ok(result)),
+            (None, error) => Ok(Err(error.context("neither result nor error")?)),
+        }
+    }
+
+    async fn answer(&self, method: &str, params: &impl Serialize) -> Result<Bytes> {
+        let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
+        let request = self.client.post(&self.url).bearer_auth(&self.token);
+        let answer = request.header("content-type", "application/json").body(body).send().await?;
+        Ok(answer.bytes().await?)
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer<R> {
+    result: Option<R>,
+    error: Option<webhook_api::Error>,
 }

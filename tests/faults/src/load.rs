@@ -9,6 +9,11 @@ use std::{
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
+use webhook_api::{
+    ErrorKind,
+    event::{Submitted, SubmittedEvent},
+    field::SubmissionStatus,
+};
 use webhook_dispatch::{Clock, SystemClock};
 
 use crate::{
@@ -142,12 +147,17 @@ pub async fn submit_once(caller: &Caller, events: &[Event]) -> Vec<Answer> {
     let Ok(Ok(answer)) = caller.call("event.submit", json!({"events": wire})).await else {
         return vec![Answer::Unknown; events.len()];
     };
-    let read = |result: &Value| match (result["status"].as_str(), result["error"]["data"]["kind"].as_str()) {
-        (Some("accepted"), _) => Answer::Accepted,
-        (Some("duplicate"), _) => Answer::Duplicate,
-        (Some("rejected"), Some("store_unavailable")) => Answer::Unknown,
-        (Some("rejected"), _) => Answer::Rejected,
-        _ => Answer::Unknown,
+    // What is no answer of the wire says nothing of what was taken.
+    let Ok(answer) = serde_json::from_value::<Submitted>(answer) else {
+        return vec![Answer::Unknown; events.len()];
     };
-    answer["results"].as_array().map(|results| results.iter().map(read).collect()).unwrap_or_default()
+    let read = |result: &SubmittedEvent| match (result.status.0, &result.error.0) {
+        (SubmissionStatus::Accepted, _) => Answer::Accepted,
+        (SubmissionStatus::Duplicate, _) => Answer::Duplicate,
+        (SubmissionStatus::Rejected, Some(error)) if error.data.kind.0 == ErrorKind::StoreUnavailable => {
+            Answer::Unknown
+        }
+        (SubmissionStatus::Rejected, _) => Answer::Rejected,
+    };
+    answer.results.iter().map(read).collect()
 }

@@ -2,11 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::task::JoinHandle;
-use webhook_model::Millis;
+use webhook_api::{
+    Json, Wire,
+    delivery::{Attempt, DeliveryChanges, ListDeliveries},
+    field::{FeedCursor, Whole},
+};
+use webhook_model::AttemptStatus;
 
 use crate::{
     daemon::{Daemon, until_for},
@@ -225,8 +230,7 @@ impl World {
     /// The promise did not hold; the history is kept and named.
     pub async fn finish(mut self, injected: u64) -> Result<Tally> {
         let drained = until_for(DRAINED_WITHIN, "the backlog to drain", async || {
-            let info = self.daemon.try_call("system.info", json!({})).await.ok()?.ok()?;
-            (info["pending"] == 0).then_some(())
+            (self.daemon.pending().await.ok()? == 0).then_some(())
         });
         let _ = drained.await; // what is still pending breaks V9
         let history = self.history().await?;
@@ -250,9 +254,9 @@ impl World {
     /// # Errors
     /// The sidecar does not answer.
     pub async fn history(&self) -> Result<History> {
-        let mut rows = self.pages("delivery.list", "after", "next").await?;
+        let mut rows = self.listed().await?;
         rows.reverse();
-        let mirror = self.pages("delivery.changes", "after", "cursor").await?;
+        let mirror = self.mirrored().await?;
         Ok(History {
             subscriptions: self.subscriptions.clone(),
             submissions: self.ledger.told(),
@@ -268,40 +272,52 @@ impl World {
         })
     }
 
-    async fn pages(&self, method: &str, after: &str, next: &str) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
-        let mut place = if next == "cursor" { json!("") } else { Value::Null };
+    async fn listed(&self) -> Result<Vec<Row>> {
+        let (mut rows, mut after) = (Vec::new(), None);
         loop {
-            let page = self.daemon.call(method, json!({after: place, "limit": 1000})).await?;
-            let found = page["attempts"].as_array().context("no attempts in the answer")?;
-            for attempt in found {
-                rows.push(row(attempt).with_context(|| format!("{method} answered {attempt}"))?);
+            let wish = ListDeliveries {
+                after: after.into(),
+                limit: Wire(Whole(1000)).into(),
+                ..ListDeliveries::default()
+            };
+            let page = self.daemon.ask(&wish).await?;
+            rows.extend(page.attempts.iter().map(row).collect::<Result<Vec<_>>>()?);
+            after = page.next;
+            if after.is_none() {
+                return Ok(rows);
             }
-            place = page[next].clone();
-            if place.is_null() || page["more"] == false {
+        }
+    }
+
+    async fn mirrored(&self) -> Result<Vec<Row>> {
+        let (mut rows, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let wish = DeliveryChanges { after: Wire(FeedCursor(cursor)), limit: Wire(Whole(1000)).into() };
+            let page = self.daemon.ask(&wish).await?;
+            rows.extend(page.attempts.iter().map(row).collect::<Result<Vec<_>>>()?);
+            cursor = page.cursor;
+            if !page.more {
                 return Ok(rows);
             }
         }
     }
 }
 
-fn row(attempt: &Value) -> Result<Row> {
-    let text = |name: &str| attempt[name].as_str().map(str::to_owned);
-    let status = match attempt["status"].as_str() {
-        Some("pending") => Status::Pending,
-        Some("success") => Status::Success,
-        Some("failed") => Status::Failed,
-        other => bail!("status {other:?}"),
-    };
+fn row(attempt: &Json<Attempt>) -> Result<Row> {
+    let attempt = attempt.read()?;
     Ok(Row {
-        event_id: text("event_id").ok_or_else(|| anyhow!("no event_id"))?,
-        subscription_id: text("subscription_id").ok_or_else(|| anyhow!("no subscription_id"))?,
-        attempt: u32::try_from(attempt["attempt"].as_u64().unwrap_or(0))?,
-        trigger: text("trigger").unwrap_or_default(),
-        status,
-        response_code: attempt["response_code"].as_u64().and_then(|code| u16::try_from(code).ok()),
-        error: attempt["error"]["kind"].as_str().map(str::to_owned),
-        payload: text("payload").map(|payload| hex(&Sha256::digest(payload))),
-        finished: text("finished_at").and_then(|at| Millis::parse_rfc3339(&at)).map(|at| at.0),
+        event_id: attempt.event_id.0.to_string(),
+        subscription_id: attempt.subscription_id.0.to_string(),
+        attempt: u32::try_from(attempt.attempt.0.0)?,
+        trigger: attempt.trigger.0.as_str().to_owned(),
+        status: match attempt.status.0 {
+            AttemptStatus::Pending => Status::Pending,
+            AttemptStatus::Success => Status::Success,
+            AttemptStatus::Failed => Status::Failed,
+        },
+        response_code: attempt.response_code,
+        error: attempt.error.map(|error| error.kind.0.as_str().to_owned()),
+        payload: attempt.payload.map(|payload| hex(&Sha256::digest(payload))),
+        finished: attempt.finished_at.map(|at| at.0.0),
     })
 }

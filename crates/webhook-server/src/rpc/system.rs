@@ -2,7 +2,7 @@
 
 use url::Url;
 use webhook_api::{
-    Caller, Wire,
+    Api, Caller, Wire,
     field::{Count, LogId, Object},
     openrpc,
     system::{Attach, Attached, Discover, GetInfo, Info, System},
@@ -12,16 +12,13 @@ use webhook_model::{Invalid, limits};
 
 use super::{error::RpcError, fence::fenced, service::Service};
 
-/// What this version takes beyond the first version of the interface: a caller sends only what stands here.
-const FEATURES: [&str; 14] = [
-    "delivery.cancel",
+/// What this version takes beyond the first version of the interface, besides methods: a caller sends only what stands
+/// here.
+const FEATURES: [&str; 10] = [
     "delivery.redeliver_many.event_ids",
-    "delivery.retry_now",
     "dialect.google_chat",
-    "event.read",
     "event.submit.accepted_to",
     "healthz.proof",
-    "subscription.check",
     "subscription.keep_previous_s",
     "subscription.success",
     "subscription.url_null",
@@ -64,13 +61,20 @@ impl System for Service {
             pending,
             retention_days: self.vitals.retention.as_secs() / 86_400,
             store: "redb".to_owned(),
-            features: FEATURES.map(str::to_owned).to_vec(),
+            features: features(),
         })
     }
 
     async fn discover(&self, caller: &Caller, _: Discover) -> Result<Wire<Object>, RpcError> {
         Ok(Wire(openrpc::document::<Self>(self.vitals.version, caller.is_admin)))
     }
+}
+
+fn features() -> Vec<String> {
+    let methods = Service::methods().filter(|method| method.is_feature).map(|method| method.name);
+    let mut all: Vec<String> = methods.chain(FEATURES).map(str::to_owned).collect();
+    all.sort_unstable();
+    all
 }
 
 fn read_wake_url(text: &str) -> Result<String, Invalid> {

@@ -342,11 +342,8 @@ pub async fn damaged_rows(mut run: Run) -> Result<Tally> {
             }
         }
         world.submit(30)?.await?;
-        until("the backlog to drain", async || {
-            let info = world.daemon.try_call("system.info", json!({})).await.ok()?.ok()?;
-            (info["pending"] == 0).then_some(())
-        })
-        .await?;
+        until("the backlog to drain", async || (world.daemon.pending().await.ok()? == 0).then_some(()))
+            .await?;
         let mut history = world.history().await?;
         // The first event's own row may be the damaged one, and then it is lost: that is what damage means.
         let first = history.submissions[0].event_id.clone();

@@ -4,6 +4,7 @@ use std::{fs, os::unix::process::ExitStatusExt, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
+use webhook_api::{ErrorKind, Given, Wire, delivery::DeliveryChanges, field::FeedCursor, system::GetInfo};
 
 use super::Run;
 use crate::{
@@ -263,16 +264,20 @@ pub async fn wiped(mut run: Run) -> Result<Tally> {
     for round in 1..=run.rounds {
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &PROMPT[..1]).await?;
         world.submit(20)?.await?;
-        let page = world.daemon.call("delivery.changes", json!({"after": ""})).await?;
+        let from = |cursor: &str| DeliveryChanges {
+            after: Wire(FeedCursor(cursor.to_owned())),
+            limit: Given::default(),
+        };
+        let page = world.daemon.ask(&from("")).await?;
         world.daemon.kill().await?;
         // Without the journal as well: one of them alone is a store that is not what it was.
         world.daemon.log_files().iter().try_for_each(fs::remove_file)?;
         world.daemon.start().await?;
-        let info = world.daemon.call("system.info", json!({})).await?;
-        ensure!(info["log_id"] != page["log_id"], "V0: it is the same log");
-        let stale = world.daemon.try_call("delivery.changes", json!({"after": page["cursor"]})).await?;
-        let kind = stale.err().map(|error| error["data"]["kind"].clone());
-        ensure!(kind == Some(json!("stale_cursor")), "an old cursor was not refused: {kind:?}");
+        let info = world.daemon.ask(&GetInfo {}).await?;
+        ensure!(info.log_id != page.log_id, "V0: it is the same log");
+        let stale = world.daemon.caller()?.ask(&from(&page.cursor)).await?;
+        let kind = stale.err().map(|error| error.data.kind.0);
+        ensure!(kind == Some(ErrorKind::StaleCursor), "an old cursor was not refused: {kind:?}");
         // What happened before is lost with the log, and Odoo submits again what it has no answer for.
         let mut after = World::new(Dice(run.dice.roll(u64::MAX)), None).await?;
         std::mem::swap(&mut after.daemon, &mut world.daemon);

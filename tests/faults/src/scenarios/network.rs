@@ -175,7 +175,7 @@ pub async fn outage(mut run: Run) -> Result<Tally> {
             .more_hits(6_usize.saturating_sub(world.receiver.hits().len()))
             .await
             .context("V0: nobody tried")?;
-        let pending = world.daemon.call("system.info", json!({})).await?["pending"].as_u64().unwrap_or(0);
+        let pending = world.daemon.pending().await?;
         ensure!(pending > 150, "the backlog was burnt: {pending} of 200 are left");
         world.receiver.behave(&down, Behaviour::Answer(200));
         let receiver = world.receiver.clone();

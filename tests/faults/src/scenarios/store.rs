@@ -9,6 +9,12 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::{Value, json};
+use webhook_api::{
+    Given, Wire,
+    delivery::DeliveryChanges,
+    field::{Count, DatabaseName, DatabaseUuid, FeedCursor, LogId, NewestCursor, Whole},
+    system::Attach,
+};
 
 use super::Run;
 use crate::{
@@ -75,24 +81,33 @@ pub async fn lying_fsync(mut run: Run) -> Result<Tally> {
 
 /// What Odoo does with a sidecar.
 struct Odoo {
-    seen: String,
+    seen: Count,
     cursor: String,
 }
 
 impl Odoo {
-    async fn attach(&mut self, daemon: &Daemon) -> Result<Value> {
-        let introduction =
-            json!({"database": "u", "database_name": "n", "seen": self.seen, "cursor": self.cursor});
-        let attached = daemon.call("system.attach", introduction).await?;
-        self.seen = attached["accepted_to"].as_str().unwrap_or_default().to_owned();
-        Ok(attached["log_id"].clone())
+    async fn attach(&mut self, daemon: &Daemon) -> Result<LogId> {
+        let introduction = Attach {
+            database: Wire(DatabaseUuid("u".to_owned())),
+            database_name: Wire(DatabaseName("n".to_owned())),
+            seen: Wire(self.seen).into(),
+            cursor: Wire(NewestCursor(self.cursor.clone())).into(),
+            wake_url: Given::default(),
+            wake_secret: Given::default(),
+            instance: Given::default(),
+            take_over: Given::default(),
+        };
+        let attached = daemon.ask(&introduction).await?;
+        self.seen = attached.accepted_to.0;
+        Ok(attached.log_id.0)
     }
 
     async fn pull(&mut self, daemon: &Daemon) -> Result<()> {
         loop {
-            let page = daemon.call("delivery.changes", json!({"after": self.cursor, "limit": 1000})).await?;
-            self.cursor = page["cursor"].as_str().unwrap_or_default().to_owned();
-            if page["more"] != true {
+            let after = Wire(FeedCursor(self.cursor.clone()));
+            let page = daemon.ask(&DeliveryChanges { after, limit: Wire(Whole(1000)).into() }).await?;
+            self.cursor = page.cursor;
+            if !page.more {
                 return Ok(());
             }
         }
@@ -112,7 +127,7 @@ pub async fn put_back(mut run: Run) -> Result<Tally> {
     let mut tally = Tally::default();
     for round in 1..=run.rounds {
         let mut world = World::running(Dice(run.dice.roll(u64::MAX)), &PROMPT).await?;
-        let mut odoo = Odoo { seen: String::new(), cursor: String::new() };
+        let mut odoo = Odoo { seen: Count(0), cursor: String::new() };
         let id = odoo.attach(&world.daemon).await?;
         world.submit(30)?.await?;
         drained(&world).await?;
@@ -155,11 +170,7 @@ pub async fn put_back(mut run: Run) -> Result<Tally> {
 }
 
 async fn drained(world: &World) -> Result<()> {
-    until("the backlog to drain", async || {
-        let info = world.daemon.try_call("system.info", json!({})).await.ok()?.ok()?;
-        (info["pending"] == 0).then_some(())
-    })
-    .await
+    until("the backlog to drain", async || (world.daemon.pending().await.ok()? == 0).then_some(())).await
 }
 
 /// The settings of today: each subscription, paused.
