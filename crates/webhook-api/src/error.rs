@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use webhook_model::{Invalid, InvalidKind};
 
-use crate::field::{Given, Wire};
+use crate::field::{Given, Wire, one_of, words};
 
 macro_rules! kinds {
     ($($(#[doc = $about:literal])+ $kind:ident = $code:literal => $word:literal,)+) => {
@@ -67,6 +67,10 @@ kinds! {
     Fenced = 1013 => "fenced",
     /// The log does not work now.
     StoreUnavailable = 1014 => "store_unavailable",
+}
+
+words! {
+    ErrorKind as "ErrorKind": one_of;
 }
 
 /// An error.

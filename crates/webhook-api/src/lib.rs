@@ -16,6 +16,7 @@
 
 pub mod admin;
 pub mod delivery;
+mod each;
 pub mod error;
 pub mod event;
 pub mod field;
@@ -27,8 +28,9 @@ pub mod subscription;
 pub mod system;
 pub mod template;
 
+pub use each::Each;
 pub use error::{Error, ErrorData, ErrorKind};
-pub use field::{Each, Given, Json, Wire};
+pub use field::{Given, Json, Wire};
 pub use method::{Access, Call, Caller, Method, Serve};
 pub use room::Room;
 

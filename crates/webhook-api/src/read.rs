@@ -14,10 +14,7 @@ use serde::{
 use serde_json::{Map, Value};
 use webhook_model::{Invalid, json};
 
-use crate::Error;
-
-/// The name by which [`Given`](crate::Given) asks for a field that may be missing.
-pub(crate) const MAY_BE_MISSING: &str = "webhook_api::Given";
+use crate::{Error, field::MAY_BE_MISSING};
 
 /// Reads a text; a refusal names its field below `prefix`.
 ///

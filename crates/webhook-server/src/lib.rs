@@ -13,6 +13,7 @@ pub mod knock;
 pub mod listener;
 pub mod live;
 pub mod metrics;
+mod private;
 pub mod rpc;
 pub mod serve;
 pub mod space;

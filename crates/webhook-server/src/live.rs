@@ -13,7 +13,7 @@ use crate::{
     config::Config,
     files::DataDir,
     tls::Greeter,
-    token::{self, Rotation, Tokens},
+    token::{self, Callers, Rotation},
 };
 
 /// Where the configuration comes from, and who else follows it.
@@ -58,15 +58,6 @@ impl<T> Swap<T> {
     fn put(&self, value: T) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(value);
     }
-}
-
-/// Who may call.
-#[derive(Debug)]
-pub struct Callers {
-    /// The addon.
-    pub addon: Tokens,
-    /// The sidecar's own commands.
-    pub admin: Tokens,
 }
 
 /// The replaceable parts of a running sidecar.

@@ -30,13 +30,14 @@ use webhook_model::limits;
 use crate::{
     advice,
     config::Config,
-    files::{self, DataDir},
+    files::DataDir,
     front::Front,
     guests::{Guest, Guests},
     knock,
     listener::{Caller, Listener},
     live::{self, Live, LiveTransport},
     metrics,
+    private::write_private,
     rpc::{middleware::Methods, service::Service},
     systemd,
     tls::Greeter,
@@ -133,9 +134,9 @@ impl Sidecar {
     /// # Errors
     /// The address file could not be written.
     pub async fn run(self, stop: CancellationToken) -> Result<()> {
-        files::write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
+        write_private(&self.data.address(), format!("{}\n", self.address).as_bytes())?;
         let socket = self.listener.socket().map(|path| format!("{}\n", path.display())).unwrap_or_default();
-        files::write_private(&self.data.socket_path(), socket.as_bytes())?;
+        write_private(&self.data.socket_path(), socket.as_bytes())?;
         tracing::info!(address = %self.address, socket = socket.trim(), data_dir = %self.data.path().display(), "mcp-webhookd is ready");
         let knocker = tokio::spawn(knock::run(self.log.clone(), knock::client()?, stop.clone()));
         tokio::spawn(knock::wait_for_odoo(self.log.clone(), stop.clone()));

@@ -13,7 +13,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, server::TlsStream};
 use tokio_util::either::Either;
 
-use crate::{config::Config, files, listener::Caller};
+use crate::{config::Config, listener::Caller, private::check_not_world_readable};
 
 /// A handshake must be over within this time.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
@@ -68,7 +68,7 @@ impl Greeter {
 }
 
 fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor> {
-    files::check_not_world_readable(key)?;
+    check_not_world_readable(key)?;
     let key_place = key.display();
     let chain = certificates(certificate)?;
     let key = PrivateKeyDer::from_pem_file(key)

@@ -7,7 +7,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use crate::advice::Advise;
+use crate::{advice::Advise, private::write_private};
 
 /// A token's shortest length. The ones made here have 43 characters.
 const SHORTEST: usize = 24;
@@ -83,6 +83,15 @@ pub enum Rotation {
     Finish,
 }
 
+/// Who may call.
+#[derive(Debug)]
+pub struct Callers {
+    /// The addon.
+    pub addon: Tokens,
+    /// The sidecar's own commands.
+    pub admin: Tokens,
+}
+
 /// Makes one step of a rotation in a token file.
 ///
 /// # Errors
@@ -97,7 +106,7 @@ pub fn rotate(path: &Path, step: Rotation) -> Result<()> {
         Rotation::Finish => tokens.truncate(1),
     }
     let after = format!("{}\n", tokens.join("\n"));
-    crate::files::write_private(path, after.as_bytes())
+    write_private(path, after.as_bytes())
 }
 
 /// Digests have one length, so that comparing them tells nothing about the token's.

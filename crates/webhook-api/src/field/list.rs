@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use webhook_model::EventId;
 
-use super::OnWire;
+use super::wire::OnWire;
 
 macro_rules! lists {
     ($($(#[$about:meta])+ $noun:ident($of:ty): $expected:literal, $read:expr, $schema:tt;)+) => {

@@ -9,8 +9,7 @@ use webhook_model::{
     AttemptStatus, Dialect, EventFilter, EventId, EventKind, Failure, Millis, SubscriptionId, Trigger,
 };
 
-use super::OnWire;
-use crate::ErrorKind;
+use super::wire::OnWire;
 
 /// What is expected of an id.
 const ID: &str = "a UUID such as 0190c1de-7b5a-7c3e-9b0a-1f6d2c3b4a59";
@@ -53,32 +52,35 @@ impl std::fmt::Display for NextSubscription {
     }
 }
 
+/// Words of the contract, of a type with `ALL`, `as_str` and `parse`.
 macro_rules! words {
     ($($noun:ident as $name:literal: $expected:expr;)+) => {
-        $(impl OnWire for $noun {
+        $(impl $crate::field::OnWire for $noun {
             const NAME: Option<&'static str> = Some($name);
 
-            fn expected() -> Cow<'static, str> {
+            fn expected() -> std::borrow::Cow<'static, str> {
                 let expected: fn(&[&str]) -> String = $expected;
                 let words: Vec<&str> = Self::ALL.iter().map(|word| word.as_str()).collect();
                 expected(&words).into()
             }
 
-            fn read(value: Value) -> Option<Self> {
+            fn read(value: serde_json::Value) -> Option<Self> {
                 Self::parse(value.as_str()?)
             }
 
-            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            fn write<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
             }
 
-            fn schema() -> Schema {
+            fn schema() -> schemars::Schema {
                 let words: Vec<&str> = Self::ALL.iter().map(|word| word.as_str()).collect();
-                json_schema!({"type": "string", "enum": words})
+                schemars::json_schema!({"type": "string", "enum": words})
             }
         })+
     };
 }
+
+pub(crate) use words;
 
 words! {
     EventFilter as "EventFilter": one_or_other;
@@ -87,7 +89,6 @@ words! {
     Trigger as "Trigger": one_of;
     AttemptStatus as "Status": one_or_other;
     Failure as "FailureKind": one_of;
-    ErrorKind as "ErrorKind": one_of;
     SubmissionStatus as "Submission": one_or_other;
 }
 
@@ -98,7 +99,7 @@ fn one_or_other(words: &[&str]) -> String {
     }
 }
 
-fn one_of(words: &[&str]) -> String {
+pub(crate) fn one_of(words: &[&str]) -> String {
     format!("one of {}", words.join(", "))
 }
 
@@ -402,7 +403,6 @@ mod tests {
         check::<Trigger>(&[json!("manual")], &others);
         check::<AttemptStatus>(&[json!("pending")], &others);
         check::<Failure>(&[json!("http_status")], &others);
-        check::<ErrorKind>(&[json!("not_found")], &others);
         check::<SubmissionStatus>(&[json!("duplicate")], &others);
         check::<Millis>(&[json!("2026-11-23T10:15:00.000Z")], &others);
         check::<Timestamp>(&[json!("2026-11-23T10:15:00Z")], &others);

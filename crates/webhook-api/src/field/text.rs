@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 use webhook_model::limits;
 
-use super::OnWire;
+use super::wire::OnWire;
 
 macro_rules! texts {
     ($($(#[$about:meta])+ $noun:ident: $expected:literal, $fits:expr;)+) => {

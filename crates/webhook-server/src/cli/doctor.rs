@@ -15,12 +15,7 @@ use webhook_model::{EndpointUrl, EventId, Failure, Outcome};
 
 use super::{Trouble, client::Client, output};
 use crate::{
-    advice,
-    config::Config,
-    files::{self, DataDir},
-    knock, live,
-    space::Space,
-    token::Tokens,
+    advice, config::Config, files::DataDir, knock, live, private::check_private, space::Space, token::Tokens,
 };
 
 /// One check of the network takes at most this long.
@@ -115,7 +110,7 @@ fn files_of(data: &DataDir) -> Finding {
     let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
     let open: Vec<String> = std::iter::once(data.path().to_path_buf())
         .chain(paths)
-        .filter_map(|path| files::check_private(&path).err())
+        .filter_map(|path| check_private(&path).err())
         .map(|error| error.to_string())
         .collect();
     if open.is_empty() { Fine(format!("{folder} is private")) } else { Fail(open.join("; ")) }
