@@ -15,6 +15,7 @@ AUTOMATIC_NAME = re.compile(r"[a-z0-9_.]+ (create|write|unlink|all)")
 
 COPIED_NAME = 200  # bytes: with "(copy)" in any language the name fits its limit
 
+ASKS_ITSELF = "mcp_webhook_asks_itself"  # in the context: through the AI's door
 WRITE_ONLY = frozenset({"webhook_secret", "webhook_headers"})
 
 # Kept by the program: refused over RPC in create and write, also as a default.
@@ -377,13 +378,24 @@ class McpEventSubscription(models.Model):
     def create(self, vals_list):
         for vals in vals_list:
             self._refuse_kept(vals)
-        kept_defaults = {f"default_{name}" for name in KEPT_FIELDS}
-        context = {k: v for k, v in self.env.context.items() if k not in kept_defaults}
-        cleaned = self.with_env(self.env(context=context))
-        subscriptions = super(McpEventSubscription, cleaned).create(vals_list)
+        subscriptions = super().create(vals_list)
         subscriptions._remember_watched_names()
         subscriptions._forget_typed_secrets()
-        return subscriptions.with_env(self.env)
+        return subscriptions
+
+    @api.model
+    def default_get(self, fields):
+        """What the program keeps takes no default from a caller's context, nor one that a
+        user has set for themselves; what an AI subscribes takes none of these at all."""
+        values = super().default_get(fields)
+        asked = self.env.context.get(ASKS_ITSELF)
+        for name in values.keys() & (self._fields.keys() if asked else KEPT_FIELDS):
+            own = self._fields[name].default
+            if own:
+                values[name] = self._fields[name].convert_to_write(own(self), self)
+            else:
+                del values[name]
+        return values
 
     def write(self, vals):
         self._refuse_kept(vals)

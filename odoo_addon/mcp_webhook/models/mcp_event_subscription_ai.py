@@ -12,8 +12,8 @@ from odoo.exceptions import AccessError
 
 from .. import limits, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
-from .mcp_event_subscription import MANAGER
-from .mcp_event_subscription_check import ASKS_ITSELF, FAULTS
+from .mcp_event_subscription import ASKS_ITSELF, MANAGER
+from .mcp_event_subscription_check import FAULTS
 
 PARAMETERS = (
     "model",

@@ -6,6 +6,7 @@ from odoo.exceptions import ValidationError
 
 from .. import limits, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from .mcp_event_subscription import ASKS_ITSELF
 from .mcp_event_subscription_newer import TOO_OLD
 from .mcp_event_subscription_success import SUCCESS_FIELDS
 
@@ -19,7 +20,6 @@ FAULTS = TEMPLATE_FAULTS | {
     "invalid_url",
 }
 INVALID_PARAMS = -32602
-ASKS_ITSELF = "mcp_webhook_asks_itself"  # in the context: the caller asks the sidecar
 
 
 class McpEventSubscription(models.Model):

@@ -93,6 +93,7 @@ class McpEventSubscription(models.Model):
 
     def _forget_what_was_said(self):
         """Messages, followers and the like, which point here by a name and a number."""
+        quiet = {"active_test": False, SKIP: UNSEEN}
         for model, column in TRACES.items():
             domain = Domain(column, "=", self._name) & Domain("res_id", "in", self.ids)
-            self.env[model].sudo().with_context(active_test=False).search(domain).unlink()
+            self.env[model].sudo().with_context(**quiet).search(domain).unlink()

@@ -9,6 +9,17 @@ from .common import WebhookCase
 URL = "https://hooks.example.com/services/T1"
 
 
+# Values of a default that nobody would choose.
+ODD = {
+    "boolean": True,
+    "char": "Odd",
+    "datetime": "2099-01-01 00:00:00",
+    "integer": 17,
+    "many2one": 1,
+    "text": "odd",
+}
+
+
 @tagged("post_install", "-at_install")
 class TestCallsOfAnAI(WebhookCase):
     def setUp(self):
@@ -127,6 +138,38 @@ class TestCallsOfAnAI(WebhookCase):
         made = self.of(calls.subscribe_events("res.partner"))
         self.assertEqual((made.user_id, made.webhook_url), (self.clerk, False))
         self.assertFalse(made.header_names)
+
+    def test_defaults_that_a_user_has_set_smuggle_nothing_in_either(self):
+        """Whoever uses Odoo may keep defaults of their own, for any field."""
+        plain = self.of(self.calls(self.clerk).subscribe_events("res.partner"))
+        keep = self.env["ir.default"].with_user(self.clerk).set
+        kept = set()
+        for name, field in plain._fields.items():
+            value = ODD.get(field.type)
+            if field.type == "selection":
+                value = field.get_values(self.env)[-1]
+            if value is None or not (field.store or field.inverse) or name == "uuid":
+                continue
+            value = {"webhook_headers": "X-Api: y", "user_id": 2}.get(name, value)
+            keep(plain._name, name, value, user_id=True)
+            kept.add(name)
+        self.assertLessEqual({"approval", "loop_after", "webhook_headers"}, kept)
+        other = self.of(self.calls(self.clerk).subscribe_events("res.partner"))
+        same = sorted(kept - {"create_uid", "write_uid", "create_date", "write_date"})
+        for before, after in zip(
+            plain.sudo().read(same), other.sudo().read(same), strict=True
+        ):
+            before.pop("id"), after.pop("id")
+            self.assertEqual(before, after)
+
+    def test_a_manager_s_own_defaults_keep_nothing_of_the_program(self):
+        keep = self.env["ir.default"].with_user(self.manager).set
+        for name, value in (("loop_after", 7), ("is_gone", True), ("timeout_s", 33)):
+            keep("mcp.event.subscription", name, value, user_id=True)
+        model = self.env["ir.model"]._get_id("res.partner")
+        made = self.calls(self.manager).create({"model_id": model}).sudo()
+        found = (made.loop_after, made.is_gone, made.timeout_s)
+        self.assertEqual(found, (0, False, 33), "the manager's own settings")
 
     # -- approval ----------------------------------------------------------------------
 

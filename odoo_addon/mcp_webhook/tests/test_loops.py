@@ -1,11 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What causes itself stops, and nothing else does."""
 
+import threading
 from unittest.mock import patch
 
-from odoo.tests import tagged
+from odoo.tests import BaseCase, tagged
 
 from ..models import mcp_webhook_loop as loop
+from ..origin import origin
 from .common import WebhookCase
 
 PERSON, PROGRAM = (None, False), (None, True)
@@ -170,3 +172,31 @@ class TestLoops(WebhookCase):
         self.sidecar.down = False
         self.sweep()
         self.assertPaused()
+
+
+@tagged("post_install", "-at_install")
+class TestOrigin(BaseCase):
+    def test_paths_of_programs_and_of_people(self):
+        """Also behind a language, which Odoo takes off the path by itself."""
+        doors = ("json/2/res.partner/write", "jsonrpc", "xmlrpc/2/object", "web/hook/x")
+        paths = {
+            f"{before}{door}": True
+            for door in doors
+            for before in ("/", "//", "/en/", "/fr_BE/", "/zh_TW//")
+        }
+        for path in (
+            "/web/dataset/call_kw/res.partner/write",
+            "/web/dataset/call_button/mcp.event.subscription/action_approve",
+            "/odoo/event-subscriptions/7",
+            "/mail/message/post",
+            "/mcp_webhook/wake",
+            "/en/shop/json",
+            "",
+        ):
+            paths[path] = False
+        thread = threading.current_thread()
+        self.addCleanup(setattr, thread, "url", getattr(thread, "url", None))
+        for path, is_program in paths.items():
+            for query in ("", "?next=/json/2"):
+                thread.url = f"http://127.0.0.1:8069{path}{query}"
+                self.assertEqual(origin(), (None, is_program), path + query)

@@ -113,6 +113,30 @@ class TestCeiling(ToldCase):
             f"Webhooks: {left_out} more notices", self.notices(self.manager)[-1]
         )
 
+    def test_nothing_of_all_that_is_an_event(self):
+        """Neither notices, nor the one that sums them up, nor what goes with a
+        subscription that is deleted."""
+        watched = [
+            self.subscribe(model)
+            for model in ("mail.message", "mail.followers", "mail.notification")
+        ]
+        self.churn(self.clerks[0], told.PER_OWNER + 1)
+        self.an_hour_passes()
+        self.assertIn("1 more", self.notices(self.manager)[-1])
+        for subscription in watched:
+            events = {
+                (row.model_name, row.event_type, tuple(row.record_ids))
+                for row in self.rows(subscription)
+            }
+            ours = {
+                event
+                for event in events
+                if not self.env["mail.message"].browse(event[2]).exists()
+                or event[0] != "mail.message"
+                or self.env["mail.message"].browse(event[2])[:1].model != "res.partner"
+            }
+            self.assertFalse(ours, subscription.model_name)
+
     def test_nothing_grows_with_the_time(self):
         self.churn(self.clerks[0], told.PER_OWNER + 1)
         self.an_hour_passes()
