@@ -14,6 +14,7 @@
         "security/ir.model.access.csv",
         "security/mcp_webhook_rules.xml",
         "data/ir_cron.xml",
+        "data/mail_activity_type.xml",
         "views/mcp_webhook_delivery_views.xml",
         "views/mcp_event_subscription_views.xml",
         "wizards/mcp_webhook_dialog_views.xml",

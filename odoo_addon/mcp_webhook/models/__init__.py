@@ -10,6 +10,7 @@ from . import mcp_webhook_delivery_build
 from . import mcp_webhook_delivery_again
 from . import mcp_webhook_delivery_event
 from . import mcp_webhook_delivery_records
+from . import mcp_webhook_delivery_statistics
 from . import mcp_webhook_outbox
 from . import mcp_webhook_seen
 from . import mcp_webhook_binding
@@ -23,9 +24,11 @@ from . import mcp_event_subscription_newer
 from . import mcp_event_subscription_capture
 from . import mcp_event_subscription_sync
 from . import mcp_event_subscription_approval
+from . import mcp_event_subscription_request
 from . import mcp_event_subscription_room
 from . import mcp_event_subscription_ai
 from . import mcp_event_subscription_actions
+from . import mcp_event_subscription_names
 from . import mcp_event_subscription_templates
 from . import mcp_event_subscription_preview
 from . import mcp_webhook_told
@@ -35,6 +38,7 @@ from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_webhook_loop
 from . import delivery_advice
+from . import ir_http
 from . import ir_model_fields
 from . import res_company
 from . import res_config_settings

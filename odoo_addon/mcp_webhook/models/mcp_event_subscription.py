@@ -35,6 +35,8 @@ KEPT_FIELDS = frozenset(
         "pending_count",
         "approval",
         "by_allowed_host",
+        "rejection",
+        "is_rejected",
         "secret_by_id",
         "headers_by_id",
         "connection",

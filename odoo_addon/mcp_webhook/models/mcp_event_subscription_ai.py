@@ -238,6 +238,11 @@ class McpEventSubscription(models.Model):
             )
         else:
             message = self.env._("Events go to %s.", self.endpoint_host)
+        if waiting and self.rejection:
+            told = self.env._("A webhook manager rejected it before: %s", self.rejection)
+            message = f"{message} {told}"
+        if self.template_warning:
+            message = f"{message} {self.template_warning}"
         if not self._is_manager():
             message = f"{message} {self._room_left()}"
         return {

@@ -5,9 +5,8 @@ from odoo import api, fields, models
 from odoo.tools import SQL, format_datetime
 
 from .. import trend
+from .mcp_event_subscription import MANAGER
 
-SICK = ("failing", "outage")
-TROUBLED = (*SICK, "misconfigured")
 # Ended by a person, or by us: these say nothing of the endpoint.
 NOT_ITS_WORD = ("cancelled", "inactive")
 
@@ -26,6 +25,7 @@ class McpEventSubscription(models.Model):
             ("outage", "Endpoint Down"),
             ("misconfigured", "Misconfigured"),
             ("approval", "Waits for Approval"),
+            ("rejected", "Rejected"),
             ("paused", "Paused"),
             ("inactive", "Inactive"),
         ],
@@ -44,6 +44,7 @@ class McpEventSubscription(models.Model):
         "is_down",
         "is_faulty",
         "is_refused",
+        "is_rejected",
         "paused",
         "webhook_url",
     )
@@ -55,7 +56,7 @@ class McpEventSubscription(models.Model):
         if not self.active:
             return "inactive"
         if self.approval == "waiting":
-            return "approval"
+            return "rejected" if self.is_rejected else "approval"
         if self.is_refused or self.is_faulty or not self.webhook_url:
             return "misconfigured"
         if self.paused:
@@ -64,7 +65,7 @@ class McpEventSubscription(models.Model):
             return "outage" if self.is_down else "failing"
         return "healthy"
 
-    @api.depends("health", "last_delivery", "last_delivery_status")
+    @api.depends("health", "last_delivery", "last_delivery_status", "rejection")
     @api.depends_context("lang", "tz")
     def _compute_health_reason(self):
         for subscription in self:
@@ -84,6 +85,9 @@ class McpEventSubscription(models.Model):
 
     def _why_approval(self):
         return self.env._("Nothing is sent until a manager approves it.")
+
+    def _why_rejected(self):
+        return self.env._("A webhook manager rejected it: %s", self.rejection)
 
     def _why_misconfigured(self):
         if not self.webhook_url:
@@ -117,8 +121,10 @@ class McpEventSubscription(models.Model):
     # -- kept by the mirror ----------------------------------------------------------
 
     def _note_endings(self):
-        """Look at how the newest attempts ended; tell followers what has turned."""
+        """Look at how the newest attempts ended; tell followers, and whoever has Odoo
+        open, what has turned."""
         endings = self._endings()
+        healths = {subscription: subscription.health for subscription in self}
         for subscription in self:
             ended = endings.get(subscription.id, [])
             values = {
@@ -130,6 +136,10 @@ class McpEventSubscription(models.Model):
             if changed:
                 subscription.with_context(tracking_disable=True).write(changed)
         self._alert()
+        if any(subscription.health != was for subscription, was in healths.items()):
+            managers = self.env.ref(MANAGER, raise_if_not_found=False)
+            if managers:
+                managers._bus_send("mcp_webhook/health", {})
 
     def _endings(self):
         """`{subscription id: [Ended], the newest first}`"""

@@ -6,7 +6,7 @@ import json
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
-from .. import validation
+from .. import payload, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from ..translated import translated
 
@@ -22,6 +22,7 @@ class McpEventSubscription(models.Model):
     )
     preview = fields.Text(compute="_compute_preview")
     preview_error = fields.Text(compute="_compute_preview")
+    preview_note = fields.Text(compute="_compute_preview")
 
     @api.depends(
         "payload_template",
@@ -35,15 +36,18 @@ class McpEventSubscription(models.Model):
     )
     def _compute_preview(self):
         for subscription in self:
-            subscription.preview, subscription.preview_error = (
-                subscription._render_preview(subscription.preview_res_id)
-            )
+            (
+                subscription.preview,
+                subscription.preview_error,
+                subscription.preview_note,
+            ) = subscription._render_preview(subscription.preview_res_id)
 
     def _render_preview(self, res_id=None):
-        """`(payload, error)`, one of them False; the payload is indented for reading."""
+        """`(payload, error, note)`: one of the first two is False; the payload is indented
+        for reading. The note says in which way the sample is not what would be sent."""
         self.ensure_one()
         if not self.model_id or self.model_name not in self.env:
-            return False, False
+            return False, False, False
         try:
             record = self._preview_record(res_id)
             for path in validation.paths_of(self.enrich_fields):
@@ -52,13 +56,36 @@ class McpEventSubscription(models.Model):
             template = validation.parse_template(
                 self.env, "payload_template", self.payload_template
             )
-            return self._ask_preview(template, event), False
+            shown = self._ask_preview(template, event)
+            return shown, False, self._sample_note(record)
         except (UserError, AccessError) as error:
-            return False, error.args[0]
+            return False, error.args[0], False
+
+    def _sample_note(self, record):
+        user = self.user_id.name
+        if not record:
+            return self.env._(
+                "%s can read no record of this model: the id is made up, and there are no "
+                "values.",
+                user,
+            )
+        if not self._fires_for(record):
+            return self.env._(
+                "This record does not match the filter, so it would not be sent: it shows "
+                "the form of the payload only."
+            )
+        return False
+
+    def _fires_for(self, record):
+        try:
+            domain = payload.parse_domain(self.domain)
+            return bool(record.search([("id", "=", record.id), *domain], limit=1))
+        except (payload.BrokenSubscription, ValueError, UserError):
+            return False
 
     def _preview_record(self, res_id):
         if not res_id:
-            return None
+            return self._sample_record()
         model = self._reader()
         record = model.browse(res_id).exists() if model is not None else self.browse()
         if not record or not record._filtered_access("read"):

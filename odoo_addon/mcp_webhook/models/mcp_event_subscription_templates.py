@@ -2,6 +2,7 @@
 """Fill the template editor, and the fields to send, with a click."""
 
 from odoo import api, fields, models
+from odoo.exceptions import ValidationError
 
 from .. import validation
 from ..payload_templates import TEMPLATES, template_text
@@ -21,7 +22,7 @@ class McpEventSubscription(models.Model):
         ],
         string="Start From",
         store=False,
-        help="Replaces the template below by a ready-made one.",
+        help="Fills an empty template, and adds the fields that it needs.",
     )
     enrich_path = fields.Char(
         "Add a Field", store=False, help="Pick a field, also of a related record."
@@ -29,10 +30,37 @@ class McpEventSubscription(models.Model):
 
     @api.onchange("template_choice")
     def _onchange_template_choice(self):
-        if self.template_choice:
-            self.payload_template = template_text(self.template_choice)
-            self.dialect = TEMPLATES[self.template_choice][0]
-            self.enrich_fields = self.enrich_fields or "display_name"
+        """What somebody has written stays until he takes it away himself."""
+        if not self.template_choice:
+            return None
+        if self._is_written_by_hand():
+            self.template_choice = False
+            return {
+                "warning": {
+                    "title": self.env._("The template is your own"),
+                    "message": self.env._(
+                        "It would be replaced. Empty it (or copy it elsewhere) first, then "
+                        "choose what to start from."
+                    ),
+                }
+            }
+        self.payload_template = template_text(self.template_choice)
+        self.dialect = TEMPLATES[self.template_choice][0]
+        paths = validation.paths_of(self.enrich_fields)
+        missing = self._names_without_a_value()
+        if not paths and not missing:
+            missing = ["display_name"]  # `records` without values would be ids only
+        self.enrich_fields = "\n".join([*paths, *missing])
+        return None
+
+    def _is_written_by_hand(self):
+        try:
+            written = validation.parse_template(
+                self.env, "payload_template", self.payload_template
+            )
+        except ValidationError:
+            return True
+        return written is not None and written not in (v for _d, v in TEMPLATES.values())
 
     @api.onchange("enrich_path")
     def _onchange_enrich_path(self):

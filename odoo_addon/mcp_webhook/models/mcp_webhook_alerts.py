@@ -9,6 +9,8 @@ from odoo.tools import format_datetime
 from ..capture.watch import SKIP, UNSEEN
 
 QUIET = timedelta(hours=1)
+SHOWN_IN_SYSTRAY = 20
+TROUBLED = ("failing", "outage", "misconfigured")
 
 
 class McpEventSubscription(models.Model):
@@ -104,6 +106,29 @@ class McpEventSubscription(models.Model):
             reason=status["trouble"] or "",
             count=self.env["mcp.webhook.outbox"].sudo().search_count([]),
         )
+
+    @api.model
+    def failing_endpoints(self):
+        """What the systray shows beside failed mail: the newest troubles first.
+
+        :return: `[{id, name, reason, since}]`, at most `SHOWN_IN_SYSTRAY`; `since` may be
+            False
+        """
+        self.check_access("read")
+        troubled = self.search(
+            [("health", "in", TROUBLED)],
+            order="failing_since desc, id desc",
+            limit=SHOWN_IN_SYSTRAY,
+        )
+        return [
+            {
+                "id": subscription.id,
+                "name": subscription.name,
+                "reason": subscription.health_reason or "",
+                "since": fields.Datetime.to_string(subscription.failing_since),
+            }
+            for subscription in troubled
+        ]
 
     @api.model
     def watched_models(self):

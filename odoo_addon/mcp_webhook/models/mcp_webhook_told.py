@@ -42,7 +42,7 @@ class McpWebhookTold(models.Model):
         full = partners.filtered(lambda partner: not self._has_room(partner, owner))
         self._note(full, owner, left_out=True)
         self._note(partners - full, owner)
-        _notify(about, partners - full, words)
+        notify(about, partners - full, words)
 
     @api.model
     def _sum_up(self):
@@ -58,7 +58,7 @@ class McpWebhookTold(models.Model):
                     [("partner_id", "=", partner.id), ("left_out", "=", True)]
                 ).unlink()
                 self._note(partner, self.env["res.users"])
-                _notify(
+                notify(
                     self.env["mcp.event.subscription"],
                     partner,
                     lambda here, n=count: _summary(here, n),
@@ -92,7 +92,7 @@ class McpWebhookTold(models.Model):
         self.env.flush_all()
 
 
-def _notify(about, partners, words):
+def notify(about, partners, words):
     """In the language of each: one message for all would be in the cron's. Captured, the
     notice of one delivery would be the next one."""
     by_language = partners.grouped(lambda partner: partner.lang or "en_US")
@@ -100,7 +100,7 @@ def _notify(about, partners, words):
         here = about.with_context(lang=language, **{SKIP: UNSEEN})
         subject, body = words(here)
         door = here if here else here.env["mail.thread"]
-        door.message_notify(
+        door.messagenotify(
             partner_ids=readers.ids,
             subject=subject,
             body=body,

@@ -24,11 +24,13 @@ from . import test_payload
 from . import test_promise
 from . import test_redelivery
 from . import test_refused
+from . import test_requests
 from . import test_rights
 from . import test_room
 from . import test_secrets
 from . import test_settings
 from . import test_stored_before
+from . import test_statistics
 from . import test_subscription
 from . import test_success
 from . import test_sync

@@ -13,6 +13,7 @@ DIALOGS = (
     "mcp.webhook.preview",
     "mcp.webhook.explain",
     "mcp.webhook.redelivery",
+    "mcp.webhook.rejection",
     "mcp.webhook.waiting",
 )
 ACTORS = ("owner", "clerk", "manager", "foreigner", "settings", "portal", "public")
@@ -49,6 +50,7 @@ OF_RECORD = {
                 "action_discard_waiting",
                 "action_preview",
                 "action_redeliver_failures",
+                "action_reject",
                 "action_remove_headers",
                 "action_remove_secret",
                 "action_reset_failure_count",
@@ -84,6 +86,7 @@ OF_RECORD = {
 # Called on the model: `(who may, arguments)`; "id" stands for the subscription's.
 OF_MODEL = {
     SUBSCRIPTION: {
+        "failing_endpoints": ({"manager", "foreigner"}, ()),
         "sidecar_trouble": ({"manager", "foreigner"}, ()),
         "watched_models": ({"manager", "foreigner"}, ()),
         "subscribe_events": (
@@ -97,6 +100,7 @@ OF_MODEL = {
 }
 OF_DIALOG = {
     "mcp.webhook.redelivery": {"action_redeliver": MANAGER},
+    "mcp.webhook.rejection": {"action_reject": MANAGER},
     "mcp.webhook.waiting": {"action_go_on": MANAGER},
 }
 # Dialogs about what is not one subscription, and what they are given.

@@ -4,4 +4,5 @@ from . import mcp_webhook_again
 from . import mcp_webhook_explain
 from . import mcp_webhook_preview
 from . import mcp_webhook_redelivery
+from . import mcp_webhook_rejection
 from . import mcp_webhook_waiting

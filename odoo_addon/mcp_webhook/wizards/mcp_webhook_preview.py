@@ -13,11 +13,12 @@ class McpWebhookPreview(models.TransientModel):
     res_id = fields.Many2oneReference("Sample Record", model_field="model_name")
     payload = fields.Text(compute="_compute_payload")
     error = fields.Text(compute="_compute_payload")
+    note = fields.Text(compute="_compute_payload")
 
     @api.depends("res_id", "subscription_id")
     def _compute_payload(self):
         self.subscription_id.check_access("read")
         for preview in self:
-            preview.payload, preview.error = preview.subscription_id._render_preview(
-                preview.res_id
+            preview.payload, preview.error, preview.note = (
+                preview.subscription_id._render_preview(preview.res_id)
             )

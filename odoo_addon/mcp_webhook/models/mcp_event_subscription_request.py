@@ -1,0 +1,119 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A request for approval as in the rest of Odoo: an activity for each manager who may
+answer it, and an answer that whoever asked can read."""
+
+from odoo import api, fields, models
+from odoo.tools import plaintext2html
+
+from ..capture.watch import SKIP, UNSEEN
+from .mcp_event_subscription import MANAGER
+from .mcp_webhook_told import notify
+
+ACTIVITY = "mcp_webhook.activity_approval"
+
+
+class McpEventSubscription(models.Model):
+    _name = "mcp.event.subscription"
+    _inherit = ("mcp.event.subscription", "mail.activity.mixin")
+
+    rejection = fields.Text(
+        "Why It Was Rejected",
+        readonly=True,
+        copy=False,
+        tracking=True,
+        help="What the manager wrote. An edit by its user asks again.",
+    )
+    is_rejected = fields.Boolean(readonly=True, copy=False)
+
+    def action_reject(self):
+        """The reason first."""
+        self.ensure_one()
+        self.check_access("write")
+        return self._dialog("mcp.webhook.rejection", self.env._("Reject"), {})
+
+    def _reject(self, reason):
+        """:param reason: what whoever asked for it may read"""
+        waiting = self.filtered(lambda s: s.approval == "waiting")
+        waiting.sudo().write({"rejection": reason, "is_rejected": True})
+        waiting._close_request(self.env._("Rejected"))
+        for subscription in waiting:
+            asking = subscription.user_id.filtered("active").partner_id
+            notify(subscription, asking, lambda here: _rejection(here, reason))
+
+    def action_approve(self):
+        result = super().action_approve()
+        approved = self.filtered(lambda s: s.approval == "approved")
+        approved.sudo().write({"rejection": False, "is_rejected": False})
+        approved._close_request(self.env._("Approved"))
+        return result
+
+    def _note_approval(self, approval, by_list):
+        result = super()._note_approval(approval, by_list)
+        if approval == "waiting":
+            self._ask_managers()
+        else:
+            self._close_request(self.env._("Not needed any more"))
+        return result
+
+    def _settle_approval(self):
+        """An edit by its user, after a rejection, asks anew; what was said stays to be
+        read."""
+        if self.is_rejected:
+            self.sudo().is_rejected = False
+        return super()._settle_approval()
+
+    def write(self, vals):
+        result = super().write(vals)
+        if vals.get("active"):
+            self.filtered(lambda s: s.approval == "waiting")._ask_managers()
+        elif "active" in vals:
+            self._requests().unlink()
+        return result
+
+    @api.model_create_multi
+    def create(self, vals_list):
+        subscriptions = super().create(vals_list)
+        subscriptions.filtered(lambda s: s.approval == "waiting")._ask_managers()
+        return subscriptions
+
+    def _ask_managers(self):
+        """Each who may answer has one activity, once."""
+        for subscription in self.sudo().filtered(
+            lambda s: s.active and not s.is_rejected
+        ):
+            asked = subscription._requests().user_id
+            for user in subscription._who_may_approve() - asked:
+                # without a mail: an AI could have many of them sent
+                told = subscription.with_context(
+                    lang=user.lang, mail_activity_quick_update=True, **{SKIP: UNSEEN}
+                )
+                told.activity_schedule(
+                    ACTIVITY,
+                    user_id=user.id,
+                    summary=told.env._("Approve or reject: %s", subscription.name),
+                )
+
+    def _who_may_approve(self):
+        group = self.env.ref(MANAGER, raise_if_not_found=False)
+        users = group.all_user_ids if group else self.env["res.users"]
+        users = users.filtered(lambda user: user.active and not user.share)
+        company = self.company_id
+        return users.filtered(lambda u: not company or company in u.company_ids)
+
+    def _requests(self):
+        return self.sudo().activity_search([ACTIVITY])
+
+    def _close_request(self, answer):
+        """Whoever has answered has done it; nobody else needs to."""
+        requests = self._requests().with_context(**{SKIP: UNSEEN})
+        own = requests.filtered(lambda activity: activity.user_id == self.env.user)
+        (requests - own).unlink()
+        if own:
+            own.action_feedback(feedback=answer)
+
+
+def _rejection(here, reason):
+    return (
+        here.env._("%s: rejected", here.name),
+        plaintext2html(here.env._("A webhook manager rejected it: %s", reason)),
+    )
