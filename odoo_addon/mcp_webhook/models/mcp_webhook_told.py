@@ -100,7 +100,7 @@ def notify(about, partners, words):
         here = about.with_context(lang=language, **{SKIP: UNSEEN})
         subject, body = words(here)
         door = here if here else here.env["mail.thread"]
-        door.messagenotify(
+        door.message_notify(
             partner_ids=readers.ids,
             subject=subject,
             body=body,
