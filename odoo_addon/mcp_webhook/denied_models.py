@@ -60,10 +60,18 @@ SECRET_FIELDS = frozenset(
         "invitation_url",
         "self_ordering_url",
         "webhook_url",
+        "loyalty.card.code",  # whoever knows it may spend the card
         "product.feed.url",
         "restaurant.table.identifier",
         "spreadsheet.dashboard.share.full_url",
     }
+)
+# In texts, most of all in the bodies of mails: links that need no further credential.
+LINK_SECRET = re.compile(
+    r"((?:[?&;]|%3F|%26)"
+    r"(?:\w*(?:token|secret|password|passwd|pwd|signature|hash)|\w*(?:api|access|auth)_?key)"
+    r"(?:=|%3D))[^&\s\"'<>#]+",
+    re.IGNORECASE,
 )
 TEXTS = frozenset({"char", "text", "html", "json", "serialized", "binary"})
 
@@ -78,6 +86,17 @@ def is_secret(field):
         return True
     shown = field.related_field
     return bool(shown) and is_secret(shown)
+
+
+def tells_a_secret(model):
+    """True: the names of its records are credentials."""
+    named_by = model._fields.get(model._rec_name or "")
+    return named_by is not None and is_secret(named_by)
+
+
+def without_link_secrets(text):
+    """Links in it lead nowhere without a credential of one's own."""
+    return LINK_SECRET.sub(r"\1***", text)
 
 
 def holds_secrets(model_name):

@@ -18,7 +18,12 @@ from odoo import models
 from odoo.exceptions import AccessError, MissingError
 from odoo.tools import split_every
 
-from .denied_models import holds_secrets, is_secret
+from .denied_models import (
+    holds_secrets,
+    is_secret,
+    tells_a_secret,
+    without_link_secrets,
+)
 from .sidecar import compact
 from .words import _lt, detailed
 
@@ -193,11 +198,18 @@ def clean(text):
     return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
+def told(text):
+    """A value of Odoo's, as it may leave."""
+    return clean(without_link_secrets(text))
+
+
 def _fill(node, record, tree, budget):
     """Put the values of a record's fields into its JSON object."""
     for name, subtree in tree.items():
         field = record._fields.get(name)
         if field is None or field.type == "binary" or is_secret(field):
+            continue
+        if name == "display_name" and tells_a_secret(record):
             continue
         if not record._has_field_access(field, "read"):
             continue
@@ -226,7 +238,7 @@ def _value(value, field, budget):
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, str):
-        return clean(value) or None
+        return told(value) or None
     if value is False or value is None:
         return None
     if isinstance(value, int):
@@ -267,8 +279,8 @@ def _fill_member(member, record, subtree, budget):
     member["id"] = record.id
     if subtree:
         _fill(member, record, subtree, budget)
-    else:
-        name = clean(record.display_name or "")
+    elif not tells_a_secret(record):
+        name = told(record.display_name or "")
         budget.spend(name)
         member["display_name"] = name
 
@@ -318,4 +330,4 @@ def _plain(value, budget):
         return value
     if isinstance(value, datetime | date):
         return value.isoformat()
-    return clean(str(value))
+    return told(str(value))

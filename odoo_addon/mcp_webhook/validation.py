@@ -23,7 +23,7 @@ from odoo.tools import SQL
 
 from . import limits
 from .capture.watch import is_denied, is_watchable
-from .denied_models import holds_secrets, is_secret
+from .denied_models import holds_secrets, is_secret, tells_a_secret
 from .sidecar import compact
 
 MAX_DOTS = 3  # in an enrich path
@@ -202,23 +202,37 @@ def check_condition_fields(domain, model):
     """
     for condition in domain.iter_conditions():
         current = model
-        for name in condition.field_expr.split("."):
+        names, enters = condition.field_expr.split("."), "any" in condition.operator
+        for position, name in enumerate(names, start=1):
             field = current._fields.get(name)
             if field is None:
                 break  # a property, or a fault that `validate` words better
-            if is_secret(field) or not current._has_field_access(field, "read"):
+            if _is_secret(field, current) or not current._has_field_access(field, "read"):
                 raise AccessError(name)
             if not field._description_searchable:
                 message = f"{name} is computed when it is read and cannot be searched"
                 raise ValueError(message)
             if not field.comodel_name:
                 break
-            leads = "." in condition.field_expr or "any" in condition.operator
+            leads = len(names) > 1 or enters
             if leads and holds_secrets(field.comodel_name):
                 raise AccessError(name)
             current = current.env[field.comodel_name]
-        if "any" in condition.operator and current is not model:
+            by_name = position == len(names) and not enters and _has_text(condition.value)
+            if by_name and tells_a_secret(current):
+                raise AccessError(name)
+        if enters and current is not model:
             check_condition_fields(Domain(condition.value), current)
+
+
+def _is_secret(field, model):
+    return is_secret(field) or (field.name == "display_name" and tells_a_secret(model))
+
+
+def _has_text(value):
+    if isinstance(value, list | tuple | set):
+        return any(map(_has_text, value))
+    return isinstance(value, str)
 
 
 # -- fields and paths ----------------------------------------------------------------
@@ -301,7 +315,7 @@ def check_path(env, label, path, model_name):
         field = model._fields.get(name)
         if field is None:
             refuse(label, _unknown_field(env, name, model, path))
-        _check_may_leave(env, label, path, field)
+        _check_may_leave(env, label, path, field, model)
         if position == len(names) - 1:
             return
         if not field.comodel_name:
@@ -327,7 +341,7 @@ def check_path(env, label, path, model_name):
             )
 
 
-def _check_may_leave(env, label, path, field):
+def _check_may_leave(env, label, path, field, model):
     if field.type == "binary":
         refuse(
             label,
@@ -348,12 +362,12 @@ def _check_may_leave(env, label, path, field):
             ),
         )
 
-    if is_secret(field):
+    if _is_secret(field, model):
         refuse(
             label,
             env._(
-                "%(path)s: %(name)s is named like a credential, and those never leave. "
-                "Expected other fields. Example: name.",
+                "%(path)s: %(name)s is a credential or named like one, and those never "
+                "leave. Expected other fields. Example: name.",
                 path=path,
                 name=field.name,
             ),

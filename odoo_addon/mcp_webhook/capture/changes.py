@@ -12,7 +12,7 @@ import psycopg2
 from odoo.tools import SQL, split_every
 
 from . import columns
-from .watch import Side, is_watchable, unwatchable
+from .watch import Side, is_rebuilt, is_watchable, unwatchable
 
 _logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class Changes:
 
     @property
     def names(self):
+        if is_rebuilt(self.model.pool):
+            return sorted(self.watch.columns)
         # the transaction itself may have deleted a field, or made it one that is not stored
         unfit = unwatchable(self.model, self.watch.columns)
         return sorted(self.watch.columns.difference(unfit))
@@ -186,7 +188,8 @@ def relinked(judge, journal, model_name, watch):
     model = judge.env[model_name]
     for name in watch.watched & watch.sides.keys():
         side = watch.sides[name]
-        if not _is_side(model._fields.get(name), side):
+        is_side = is_rebuilt(model.pool) or _is_side(model._fields.get(name), side)
+        if not is_side:
             continue
         pairs = journal.pairs.get(side.relation)
         if pairs is not None:

@@ -24,6 +24,7 @@ from .changes import compare, living, noted_links, relinked
 from .judge import LATE, SLICE, Judge, Setting
 from .parting import kept
 from .rows import rows_of
+from .watch import is_rebuilt
 
 _logger = logging.getLogger(__name__)
 
@@ -125,7 +126,9 @@ def _judged(judge, journal, watches):
     jobs, late = _jobs(found), list(_noted(journal, lost_watches, relinked_in, gone_of))
     ids = {job.subscription_id for job in (*jobs, *late)}
     settings = judge.settings(ids) if ids else {}
-    _store_all(judge, journal, jobs, settings)
+    # what the models lack meanwhile is not left out, but read later
+    is_late = is_rebuilt(judge.env.registry)
+    _store_all(judge, journal, jobs, settings, is_late)
     _store_all(judge, journal, late, settings, is_late=True)
 
 

@@ -26,6 +26,15 @@ SKIP = "mcp_webhook_skip"
 UNSEEN = object()
 
 
+REBUILT = "_mcp_webhook_rebuilt"  # an attribute of the registry
+
+
+def is_rebuilt(registry):
+    """True: another thread is setting the models up anew; in the meantime they lack fields
+    and relations that will be there again."""
+    return getattr(registry, REBUILT, False)
+
+
 def is_denied(model_name):
     """True: this model must not be watched."""
     return model_name in DENIED_MODELS or model_name.startswith(DENIED_PREFIXES)

@@ -9,7 +9,7 @@ reads, flushes or computes through the ORM.
 from odoo import api, models
 
 from ..capture import doors, journal
-from ..capture.watch import watch_for
+from ..capture.watch import REBUILT, watch_for
 
 
 class Base(models.AbstractModel):
@@ -77,9 +77,18 @@ class Base(models.AbstractModel):
         return result
 
     @api.model
+    def _unregister_hook(self):
+        """Of all models: they are about to be set up anew, for all threads. Automations
+        call their own at each edit."""
+        if self._name == "mcp.event.subscription":
+            setattr(self.pool, REBUILT, True)
+        return super()._unregister_hook()
+
+    @api.model
     def _register_hook(self):
         result = super()._register_hook()
         if self._name == "mcp.event.subscription":
             doors.install(self.pool)
+            setattr(self.pool, REBUILT, False)
             self._forget_watched_here()
         return result

@@ -3,7 +3,7 @@
 
 from odoo import api, models
 
-from ..capture.watch import WatchedBy, unwatchable, watches
+from ..capture.watch import WatchedBy, is_rebuilt, unwatchable, watches
 from ..validation import may_be_watched
 
 # A change of these changes who watches what.
@@ -92,9 +92,9 @@ class McpEventSubscription(models.Model):
             return watches(registry, self._read_watched())
         number = registry.cache_sequences.get(CACHE)
         kept = getattr(registry, KEPT, None)
-        if kept is None or kept[0] != number:
+        if kept is None or (kept[0] != number and not is_rebuilt(registry)):
             kept = number, watches(registry, self._read_watched())
-            if self._sees_all_changes(number):
+            if not is_rebuilt(registry) and self._sees_all_changes(number):
                 setattr(registry, KEPT, kept)
         return kept[1]
 

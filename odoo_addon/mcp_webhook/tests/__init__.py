@@ -22,6 +22,7 @@ from . import test_one_event
 from . import test_outbox
 from . import test_payload
 from . import test_promise
+from . import test_rebuilt
 from . import test_redelivery
 from . import test_refused
 from . import test_requests

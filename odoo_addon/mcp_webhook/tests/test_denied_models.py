@@ -1,11 +1,20 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import re
 from types import SimpleNamespace
+from unittest.mock import patch
 
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 
-from ..denied_models import SECRET_MODELS, holds_secrets, is_secret
+from .. import denied_models
+from ..denied_models import (
+    SECRET_FIELDS,
+    SECRET_MODELS,
+    holds_secrets,
+    is_secret,
+    tells_a_secret,
+    without_link_secrets,
+)
 from ..validation import may_be_watched
 from .common import WebhookCase
 
@@ -149,6 +158,72 @@ class TestDeniedModels(WebhookCase):
         self.assertEqual(event["records"][0]["mail_server_id"]["id"], server.id)
         told = self.refused("mail.mail", enrich_fields="mail_server_id.smtp_host")
         self.assertRegex(told, "^enrich_fields: .*credentials")
+
+    def test_names_of_records_that_are_credentials(self):
+        """As of gift cards, whose name is the code that spends them."""
+        bank = self.env["res.bank"].create({"name": "CANARY"})
+        account = {"acc_number": "1", "bank_id": bank.id, "partner_id": self.env.uid}
+        secret = SECRET_FIELDS | {"res.bank.name"}
+        with patch.object(denied_models, "SECRET_FIELDS", secret):
+            self.assertTrue(tells_a_secret(bank))
+            for path in ("bank_id.display_name", "bank_id.name"):
+                told = self.refused("res.partner.bank", enrich_fields=path)
+                self.assertRegex(told, "^enrich_fields: .*credential")
+            for domain in (
+                "[('bank_id', 'ilike', 'C')]",
+                "[('bank_id', 'in', ['CANARY'])]",
+                "[('bank_id.display_name', '=like', 'C%')]",
+                "[('bank_id', 'any', [('name', '=like', 'C%')])]",
+                "[('partner_id.bank_ids.bank_id', 'ilike', 'C')]",
+            ):
+                told = self.refused("res.partner.bank", domain=domain)
+                self.assertRegex(told or domain, "^domain: ")
+            subscription = self.subscribe(
+                "res.partner.bank",
+                enrich_fields="bank_id\nacc_number",
+                domain=f"['|', ('bank_id', '=', {bank.id}), ('bank_id', '=', False)]",
+            )
+            made = self.env["res.partner.bank"].create(account)
+            (event,) = self.events(subscription)
+        told = {"id": made.id, "bank_id": {"id": bank.id}, "acc_number": "1"}
+        self.assertEqual(event["records"], [told])
+
+    def test_links_in_texts_lead_nowhere_without_a_credential(self):
+        for text, told in (
+            ("?token=abc", "?token=***"),
+            (
+                "/web/signup?db=x&amp;token=a-b_c&amp;x=1",
+                "/web/signup?db=x&amp;token=***&amp;x=1",
+            ),
+            (
+                '<a href="/my?access_token=abc">Go</a>',
+                '<a href="/my?access_token=***">Go</a>',
+            ),
+            (
+                "?redirect=%2Fmy%3Faccess_token%3Dabc",
+                "?redirect=%2Fmy%3Faccess_token%3D***",
+            ),
+            (
+                "https://a.example/?a=1&API_KEY=k#f",
+                "https://a.example/?a=1&API_KEY=***#f",
+            ),
+            ("?signature=s&invite_hash=h", "?signature=***&invite_hash=***"),
+        ):
+            self.assertEqual(without_link_secrets(text), told)
+        for text in (
+            "token=abc",
+            "a token? yes = no",
+            "/odoo/contacts?view=list&id=3",
+            "/shop?keyword=token&search=secret",
+        ):
+            self.assertEqual(without_link_secrets(text), text)
+        partner = self.env["res.partner"].create({"name": "P"})
+        subscription = self.subscribe(enrich_fields="comment\nwebsite")
+        partner.comment = '<p><a href="/web/signup?token=CANARY">Join</a></p>'
+        partner.website = "https://a.example/?access_token=CANARY"
+        (event,) = self.events(subscription)
+        self.assertNotIn("CANARY", str(event))
+        self.assertIn("Join", str(event))
 
     def test_every_stored_field_that_is_named_like_a_secret_was_looked_at(self):
         found = {

@@ -44,6 +44,52 @@ class TestPayload(WebhookCase):
             },
         )
 
+    def test_properties_tell_values_and_nothing_of_their_definitions(self):
+        """Neither labels, which stand in a record that its user may not read, nor what is
+        linked and may not be read."""
+        user = new_test_user(self.env, "member", groups="base.group_user")
+        partner = self.Partner.create({"name": "P"})
+        other = self.Partner.create({"name": "Other"})
+        rule = self.env["ir.rule"].search([], limit=1)
+        options = [["one", "LABEL"], ["two", "LABEL"]]
+        definitions = (
+            {"name": "a" * 16, "type": "char", "default": "LABEL"},
+            {"name": "b" * 16, "type": "selection", "selection": options},
+            {"name": "c" * 16, "type": "tags", "tags": [["t", "LABEL", 1]]},
+            {"name": "d" * 16, "type": "many2one", "comodel": "res.partner"},
+            {"name": "e" * 16, "type": "many2one", "comodel": "ir.rule"},
+            {"name": "f" * 16, "type": "many2many", "comodel": "ir.rule"},
+            {"name": "1" * 16, "type": "separator"},
+            {"name": "2" * 16, "type": "boolean"},
+        )
+        definition = partner.properties_base_definition_id.sudo()
+        definition.properties_definition = [
+            {"string": "LABEL", **each} for each in definitions
+        ]
+        self.assertFalse(definition.with_user(user).has_access("read"))
+        subscription = self.subscribe(user_id=user.id, enrich_fields="properties")
+        partner.properties = {
+            "a" * 16: "text",
+            "b" * 16: "one",
+            "c" * 16: ["t"],
+            "d" * 16: other.id,
+            "e" * 16: rule.id,
+            "f" * 16: rule.ids,
+            "2" * 16: False,
+        }
+        self.assertEqual(
+            self.records(subscription)[0]["properties"],
+            {
+                "a" * 16: "text",
+                "b" * 16: "one",
+                "c" * 16: ["t"],
+                "d" * 16: {"id": other.id, "display_name": "Other"},
+                "e" * 16: {},
+                "f" * 16: [],
+                "2" * 16: False,
+            },
+        )
+
     def test_dotted_paths_nest(self):
         country = self.env.ref("base.fr")
         subscription = self.subscribe(

@@ -131,7 +131,8 @@ def venv():
     """A virtual environment with what Odoo and the tests need; its python."""
     requirements = cache.HERE / "requirements.txt"
     stamp = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
-    target = cache.folder() / "venv"
+    # one for each list of requirements: another checkout must not lose the one that it runs on
+    target = cache.folder() / f"venv-{stamp[:12]}"
 
     mark = target / ".stamp"
     if not (mark.is_file() and mark.read_text() == stamp):
