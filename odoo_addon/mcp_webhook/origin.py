@@ -9,9 +9,7 @@ from odoo.http import request
 
 MARK = "webhook-id"  # the request header that comes back
 EVENT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-# The paths of programs' doors, also behind a language, which Odoo takes off the path only
-# after the thread has noted it.
-PROGRAMS = re.compile(r"/+(?:[^/]+/+)?(?:json|xmlrpc|web/+hook)")
+PROGRAMS = ("/json", "/xmlrpc", "/web/hook")  # beginnings of the paths of programs' doors
 
 
 def origin():
@@ -21,4 +19,4 @@ def origin():
     """
     mark = request.httprequest.headers.get(MARK, "") if request else ""
     path = urlsplit(getattr(threading.current_thread(), "url", None) or "").path
-    return mark if EVENT_ID.fullmatch(mark) else None, bool(PROGRAMS.match(path))
+    return mark if EVENT_ID.fullmatch(mark) else None, path.startswith(PROGRAMS)

@@ -2,6 +2,7 @@
 # isort: skip_file
 # The subscription model comes before what extends it.
 from . import base
+from . import mail_thread
 from . import sidecar_access
 from . import mcp_webhook_export
 from . import mcp_webhook_delivery

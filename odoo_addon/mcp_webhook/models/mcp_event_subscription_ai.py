@@ -85,9 +85,9 @@ class McpEventSubscription(models.Model):
         values = here._values_given(given, model)
         values.update(user_id=self.env.uid, connection=CONNECTION)
         subscription = here.sudo().create(values)
-        subscription._check_room()
         subscription._settle_approval()
         subscription._ask_sidecar()
+        subscription._check_room()  # last: others of this user's calls wait from here on
         return subscription._answer_to_caller()
 
     @api.model
@@ -126,11 +126,11 @@ class McpEventSubscription(models.Model):
             here._reset_for_model(values)
         before = subscription._digest()
         subscription.write(values)
-        subscription._check_room()
         # each edit of a user asks again; a manager's that changes nothing does not
         if not self._is_manager() or subscription._digest() != before:
             subscription._settle_approval()
         subscription._ask_sidecar()
+        subscription._check_room()
         return subscription._answer_to_caller()
 
     @api.model

@@ -177,13 +177,9 @@ class TestLoops(WebhookCase):
 @tagged("post_install", "-at_install")
 class TestOrigin(BaseCase):
     def test_paths_of_programs_and_of_people(self):
-        """Also behind a language, which Odoo takes off the path by itself."""
+        """As the thread knows them: a language before them is gone by then."""
         doors = ("json/2/res.partner/write", "jsonrpc", "xmlrpc/2/object", "web/hook/x")
-        paths = {
-            f"{before}{door}": True
-            for door in doors
-            for before in ("/", "//", "/en/", "/fr_BE/", "/zh_TW//")
-        }
+        paths = {f"/{door}": True for door in doors}
         for path in (
             "/web/dataset/call_kw/res.partner/write",
             "/web/dataset/call_button/mcp.event.subscription/action_approve",
