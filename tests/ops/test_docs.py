@@ -168,6 +168,18 @@ class Pages(unittest.TestCase):
             with Daemon(Path(folder) / "bin/mcp-webhookd") as daemon:
                 self.assertIn("in the way", daemon.command("status"))
 
+    def test_every_test_that_security_names_is_there(self):
+        """By its file, where the page says it is, or in whichever folder of tests it says nothing of; or by its name."""
+        text = (PROJECT / "SECURITY.md").read_text()
+        files = subprocess.run(["git", "ls-files"], cwd=PROJECT, capture_output=True, text=True, check=True).stdout.split()
+        named = set(re.findall(r"`([\w/.-]+\.(?:py|rs))`", text))
+        self.assertGreater(len(named), 20)
+        for name in named:
+            self.assertTrue(any(f"/{file}".endswith(f"/{name}") for file in files), name)
+        for name in re.findall(r"`(\w+(?:_\w+){4,})`", text):
+            found = subprocess.run(["git", "grep", "-q", f"fn {name}\\|def {name}"], cwd=PROJECT, check=False)
+            self.assertEqual(found.returncode, 0, name)
+
     def test_every_picture_is_there_and_every_picture_is_shown(self):
         shown = set()
         for page in [*PAGES, PROJECT / "tests/ops/SESSION.md"]:
