@@ -117,18 +117,23 @@ def compare(judge, journal, watches):
     :raise psycopg2.errors.QueryCanceled: there was not enough time
     """
     found, lost = [], {}
-    for model_name, watch in watches.items():
-        if watch.subscriptions and journal.concerns(model_name, watch):
-            try:
-                others = relinked(judge, journal, model_name, watch)
-            except psycopg2.errors.QueryCanceled:
-                raise
-            except psycopg2.Error:
-                lost[model_name] = _lost(judge, model_name, noted_links(journal, watch))
-                continue
-            changes = _begun(judge, journal, model_name, watch, others)
-            if changes is not None:
-                found.append(changes)
+    concerned = {
+        name: watch
+        for name, watch in watches.items()
+        if watch.subscriptions and journal.concerns(name, watch)
+    }
+    links = Links(judge, journal, concerned.values())
+    for model_name, watch in concerned.items():
+        try:
+            others = relinked(judge, journal, model_name, watch, links)
+        except psycopg2.errors.QueryCanceled:
+            raise
+        except psycopg2.Error:
+            lost[model_name] = _lost(judge, model_name, noted_links(journal, watch))
+            continue
+        changes = _begun(judge, journal, model_name, watch, others)
+        if changes is not None:
+            found.append(changes)
     for queries in _slices(found):
         for number, *row in _asked(judge, found, queries, lost):
             found[number].found(*row)
@@ -182,8 +187,54 @@ def _begun(judge, journal, model_name, watch, others):
     return changes
 
 
-def relinked(judge, journal, model_name, watch):
-    """`{name of a watched many2many: ids whose members have changed}`"""
+class Links:
+    """The rows that watched relations have now: of all in one statement; where that fails,
+    of each alone.
+
+    :raise psycopg2.errors.QueryCanceled: there was not enough time
+    """
+
+    def __init__(self, judge, journal, watches):
+        sides = (w.sides[name] for w in watches for name in w.watched & w.sides.keys())
+        relations = dict.fromkeys(side.relation for side in sides)
+        self._judge = judge
+        self._pairs = [journal.pairs[r] for r in relations if r in journal.pairs]
+        self._rows = None
+
+    def rows(self, pairs):
+        query = pairs.query()
+        if query is None:
+            return []
+        if self._rows is None:
+            self._rows = self._all() if len(self._pairs) > 1 else {}
+        known = self._rows.get(id(pairs))
+        return self._judge.noted(query) if known is None else known
+
+    def _all(self):
+        parts = [(id(pairs), pairs.query()) for pairs in self._pairs]
+        parts = [(key, query) for key, query in parts if query is not None]
+        each = [
+            SQL("SELECT %s, q.* FROM (%s) q", number, query)
+            for number, (_key, query) in enumerate(parts)
+        ]
+        rows = {key: [] for key, _query in parts}
+        try:
+            found = self._judge.noted(SQL(" UNION ALL ").join(each)) if each else []
+        except psycopg2.errors.QueryCanceled:
+            raise
+        except psycopg2.Error:
+            self._judge.end()
+            return {}
+        for number, *pair in found:
+            rows[parts[number][0]].append(tuple(pair))
+        return rows
+
+
+def relinked(judge, journal, model_name, watch, links):
+    """`{name of a watched many2many: ids whose members have changed}`
+
+    :param links: :class:`Links`
+    """
     found, touched = {}, journal.of(model_name)
     model = judge.env[model_name]
     for name in watch.watched & watch.sides.keys():
@@ -193,7 +244,8 @@ def relinked(judge, journal, model_name, watch):
             continue
         pairs = journal.pairs.get(side.relation)
         if pairs is not None:
-            found[name] = {pair[side.index] for pair in pairs.changed(judge.noted)}
+            changed = pairs.changed(links.rows(pairs))
+            found[name] = {pair[side.index] for pair in changed}
             touched.note_user(found[name], pairs.user_id)
     return found
 

@@ -20,7 +20,7 @@ from odoo.tools import split_every
 from ..words import _lt
 from . import journal as notes
 from .apart import apart
-from .changes import compare, living, noted_links, relinked
+from .changes import Links, compare, living, noted_links, relinked
 from .judge import LATE, SLICE, Judge, Setting
 from .parting import kept
 from .rows import rows_of
@@ -135,8 +135,10 @@ def _judged(judge, journal, watches):
 def _unjudged(judge, journal, watches):
     """What was noted and is still so, for whoever might want it; late."""
 
+    links = Links(judge, journal, watches.values())
+
     def relinked_in(model_name, watch):
-        return relinked(judge, journal, model_name, watch)
+        return relinked(judge, journal, model_name, watch, links)
 
     def gone_of(model_name):
         return _gone(judge, journal, model_name)

@@ -125,13 +125,16 @@ class Pairs:
         """Ids of one side that may have been given or lost a pair."""
         return {pair[index] for pair in self.first} | self.known[index].keys()
 
-    def changed(self, execute):
+    def query(self):
+        """SQL of the pairs that may be there now; None: none was touched."""
+        return self._query(dict(enumerate(self.known)))
+
+    def changed(self, rows):
         """Pairs that are there now and were not, or the other way round.
 
-        :param execute: a function of SQL that returns rows
+        :param rows: of `query`
         """
-        query = self._query(dict(enumerate(self.known)))
-        now = set(execute(query)) if query else set()
+        now = set(rows)
         appeared = {pair for pair in now if not self.first.get(pair, False)}
         gone = {pair for pair, was in self.first.items() if was and pair not in now}
         return appeared | gone

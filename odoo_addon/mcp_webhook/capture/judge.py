@@ -67,6 +67,7 @@ class Setting:
     lang: str | None
     tz: str | None
     company_lang: str | None
+    partner_id: int | None
 
     @classmethod
     def unread(cls, id_, uuid, company_id):
@@ -96,6 +97,7 @@ class Setting:
             user.lang,
             user.tz,
             user.company_id.partner_id.lang,
+            user.partner_id.id,
         )
 
 
@@ -148,7 +150,8 @@ class Judge:
             """SELECT s.id, s.uuid, s.name, s.domain, s.enrich_fields, s.company_id,
                       s.endpoint_host, s.paused,
                       (to_jsonb(s) ->> 'one_event_per_record')::boolean,
-                      s.user_id, p.name, u.active, u.company_id, p.lang, p.tz, cp.lang
+                      s.user_id, p.name, u.active, u.company_id, p.lang, p.tz, cp.lang,
+                      u.partner_id
                  FROM mcp_event_subscription s
             LEFT JOIN res_users u ON u.id = s.user_id
             LEFT JOIN res_partner p ON p.id = u.partner_id
@@ -398,6 +401,7 @@ class Judge:
                 _lt("The user is archived; choose another user for the subscription."),
                 setting.user_name,
             )
+        self._spare(setting, companies)
         company_id = company_id or companies[0]
         others = (id_ for id_ in companies if id_ != company_id)
         context = {
@@ -406,6 +410,14 @@ class Judge:
             "allowed_company_ids": [company_id, *others],
         }
         return self.env(user=setting.user_id, su=False, context=context)
+
+    def _spare(self, setting, companies):
+        """Put what is known into the cache; Odoo's rules would ask for it each time."""
+        user = self.env["res.users"].browse(setting.user_id)
+        user._fields["partner_id"]._insert_cache(user, [setting.partner_id])
+        paths = self.env["mcp.event.subscription"]._company_paths(companies)
+        known = self.env["res.company"].browse(paths)
+        known._fields["parent_path"]._insert_cache(known, paths.values())
 
     def _language(self, setting):
         """As Odoo chooses it for a user without a browser."""

@@ -30,6 +30,7 @@ from . import test_rights
 from . import test_room
 from . import test_secrets
 from . import test_settings
+from . import test_statements
 from . import test_stored_before
 from . import test_statistics
 from . import test_subscription
