@@ -105,13 +105,14 @@ class Judge:
     """Within `with judge:` it may be asked; what it reads is then forgotten.
 
     :param env: an environment :func:`~.apart.apart` from others
-    :param is_patient: nobody waits
+    :param is_patient: nobody's save waits
+    :param milliseconds: of a statement, where it is neither a save nor the sweep
     """
 
-    def __init__(self, env, is_patient=False):
+    def __init__(self, env, is_patient=False, milliseconds=None):
         self.env = env
         self._is_patient = is_patient
-        self._milliseconds = PATIENT_MS if is_patient else STATEMENT_MS
+        self._milliseconds = milliseconds or (PATIENT_MS if is_patient else STATEMENT_MS)
         self._trial = Trial(env.cr, self._milliseconds)
         self._asked = {}
         self._slow_users, self._too_slow_users = set(), set()

@@ -3,17 +3,24 @@
 
 import json
 
+import psycopg2
+
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
 
 from .. import payload, validation
-from ..capture.judge import Judge, Setting
+from ..capture.judge import TOO_SLOW, Judge, Setting
 from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
 from ..translated import translated
 from .mcp_webhook_outbox import in_own_transaction, own_environment
 
 MOVED = 5000  # deliveries that one press of a button moves
+LOOKED_MS = 2_000  # that a statement may take for a screen that shows what would leave
+
+
+class TooSlow(UserError):
+    """The filter, or the fields to send, take the database longer than a screen waits."""
 
 
 class McpEventSubscription(models.Model):
@@ -246,12 +253,32 @@ class McpEventSubscription(models.Model):
 
     # -- samples ---------------------------------------------------------------------
 
-    def _judge(self):
-        """`(Judge, Setting)` of this subscription, as its form shows it."""
+    def _judge(self, parts=1):
+        """`(Judge, Setting)` of this subscription, as its form shows it.
+
+        :param parts: how many questions share the time of one
+        """
         self.ensure_one()
         self.env.flush_all()
-        judge = Judge(self.env(user=SUPERUSER_ID, context={}), is_patient=True)
-        return judge, Setting.of(self)
+        env = self.env(user=SUPERUSER_ID, context={})
+        return Judge(env, True, max(LOOKED_MS // parts, 1)), Setting.of(self)
+
+    def _in_time(self, work):
+        """What `work()` returns. The filter and the fields may be those of somebody whom
+        the reader of the screen has yet to approve; what reading changed is taken back.
+
+        :raise TooSlow: a statement took too long
+        """
+        cr = self.env.cr
+        self.env.flush_all()
+        try:
+            with cr.savepoint(flush=False) as savepoint:
+                cr.execute("SET LOCAL statement_timeout = %s", [LOOKED_MS])
+                found = work()
+                savepoint.rollback()
+        except psycopg2.errors.QueryCanceled as error:
+            raise TooSlow(translated(self.env, TOO_SLOW.message)) from error
+        return found
 
     def _reader(self):
         """The model with the rights of the subscription's user, or None."""
@@ -269,7 +296,7 @@ class McpEventSubscription(models.Model):
             return self.browse()
         try:
             domain = payload.parse_domain(self.domain)
-            found = model.search(domain, order="id desc", limit=1)
+            found = self._in_time(lambda: model.search(domain, order="id desc", limit=1))
         except (payload.BrokenSubscription, ValueError, UserError):
             found = model.browse()
         return found or model.search([], order="id desc", limit=1)
@@ -293,7 +320,9 @@ class McpEventSubscription(models.Model):
         tree = payload.path_tree(self.enrich_fields)
         if record and tree:
             budget = payload.Budget()
-            described = payload.describe(record, tree, budget, is_cut=True)[record.id]
+            described = self._in_time(
+                lambda: payload.describe(record, tree, budget, is_cut=True)[record.id]
+            )
             if isinstance(described, str):
                 event["records"] = [json.loads(described)]
         return event

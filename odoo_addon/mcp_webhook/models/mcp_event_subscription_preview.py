@@ -9,6 +9,7 @@ from odoo.exceptions import AccessError, UserError
 from .. import payload, validation
 from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from ..translated import translated
+from .mcp_event_subscription_actions import TooSlow
 
 
 class McpEventSubscription(models.Model):
@@ -69,7 +70,11 @@ class McpEventSubscription(models.Model):
                 "values.",
                 user,
             )
-        if not self._fires_for(record):
+        try:
+            fires = self._fires_for(record)
+        except TooSlow as error:
+            return error.args[0]
+        if not fires:
             return self.env._(
                 "This record does not match the filter, so it would not be sent: it shows "
                 "the form of the payload only."
@@ -79,7 +84,11 @@ class McpEventSubscription(models.Model):
     def _fires_for(self, record):
         try:
             domain = payload.parse_domain(self.domain)
-            return bool(record.search([("id", "=", record.id), *domain], limit=1))
+            return self._in_time(
+                lambda: bool(record.search([("id", "=", record.id), *domain], limit=1))
+            )
+        except TooSlow:
+            raise
         except (payload.BrokenSubscription, ValueError, UserError):
             return False
 

@@ -10,6 +10,7 @@ from odoo import api, models
 from odoo.fields import Domain
 
 from ..capture.watch import SKIP, UNSEEN
+from .mcp_event_subscription import MANAGER
 
 TRACES = {
     "mail.activity": "res_model",
@@ -60,7 +61,7 @@ class McpEventSubscription(models.Model):
         who asked for it through an AI may not be one who could repair it."""
         self.ensure_one()
         told = self._who_may_be_told(self.sudo().message_follower_ids.partner_id)
-        managers = self._managers()
+        managers = self._managers().partner_id
         if not managers & told:
             told |= managers
         asked = self.sudo().user_id
@@ -69,9 +70,10 @@ class McpEventSubscription(models.Model):
         return told
 
     def _managers(self):
-        group = self.env.ref("mcp_webhook.group_manager", raise_if_not_found=False)
+        """The users who may read it by their rights, and so answer a request."""
+        group = self.env.ref(MANAGER, raise_if_not_found=False)
         users = group.sudo().all_user_ids if group else self.env["res.users"]
-        return self._who_may_be_told(users.filtered("active").partner_id)
+        return users.filtered(lambda user: user.active and self._is_seen_by(user))
 
     def _who_may_be_told(self, partners):
         return partners.filtered(self._may_be_told)

@@ -6,7 +6,6 @@ from odoo import api, fields, models
 from odoo.tools import plaintext2html
 
 from ..capture.watch import SKIP, UNSEEN
-from .mcp_event_subscription import MANAGER
 from .mcp_webhook_told import notify
 
 ACTIVITY = "mcp_webhook.activity_approval"
@@ -37,7 +36,8 @@ class McpEventSubscription(models.Model):
         waiting.sudo().write({"rejection": reason, "is_rejected": True})
         waiting._close_request(self.env._("Rejected"))
         for subscription in waiting:
-            asking = subscription.user_id.filtered("active").partner_id
+            asking = subscription.user_id.filtered("active")
+            asking = asking.filtered(subscription._is_of).partner_id
             notify(subscription, asking, lambda here: _rejection(here, reason))
 
     def action_approve(self):
@@ -76,36 +76,26 @@ class McpEventSubscription(models.Model):
         subscriptions.filtered(lambda s: s.approval == "waiting")._ask_managers()
         return subscriptions
 
-    def _ask_managers(self):
-        """Each who may answer has one activity, once."""
+    def _ask_managers(self, again=False):
+        """Each who may answer has one activity, once, as far as there is room for it in
+        this hour; an AI could have any number of them made."""
         for subscription in self.sudo().filtered(
             lambda s: s.active and not s.is_rejected
         ):
-            asked = subscription._requests().user_id
-            for user in subscription._who_may_approve() - asked:
-                # without a mail: an AI could have many of them sent
-                told = subscription.with_context(
-                    lang=user.lang, mail_activity_quick_update=True, **{SKIP: UNSEEN}
-                )
-                told.activity_schedule(
-                    ACTIVITY,
-                    user_id=user.id,
-                    summary=told.env._("Approve or reject: %s", subscription.name),
-                )
-
-    def _who_may_approve(self):
-        group = self.env.ref(MANAGER, raise_if_not_found=False)
-        users = group.all_user_ids if group else self.env["res.users"]
-        users = users.filtered(lambda user: user.active and not user.share)
-        company = self.company_id
-        return users.filtered(lambda u: not company or company in u.company_ids)
+            self.env["mcp.webhook.told"].sudo()._ask(
+                subscription,
+                subscription._managers() - subscription._requests().user_id,
+                ACTIVITY,
+                lambda here: here.env._("Approve or reject: %s", here.name),
+                again,
+            )
 
     def _requests(self):
-        return self.sudo().activity_search([ACTIVITY])
+        return self.sudo().with_context(**{SKIP: UNSEEN}).activity_search([ACTIVITY])
 
     def _close_request(self, answer):
         """Whoever has answered has done it; nobody else needs to."""
-        requests = self._requests().with_context(**{SKIP: UNSEEN})
+        requests = self._requests()
         own = requests.filtered(lambda activity: activity.user_id == self.env.user)
         (requests - own).unlink()
         if own:

@@ -43,6 +43,7 @@ class McpEventSubscription(models.Model):
         self.search(
             [("failing_since", "!=", False), ("is_alerting", "=", False)]
         )._alert()
+        self.search([("approval", "=", "waiting")])._ask_managers(again=True)
         self.env["mcp.webhook.told"]._sum_up()
 
     def _tell_followers(self):

@@ -1,8 +1,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How much any reader is told in an hour: the one door through which the addon speaks to
-people. Kept apart from the subscriptions, so that deleting one forgets nothing.
+people, be it by a notice or by an activity. Kept apart from the subscriptions, so that
+deleting one forgets nothing.
 
-Only the mirror's transactions tell anybody anything, under its lock: one writer.
+Notices come from the mirror's transactions, under its lock; activities from calls of one
+user, which wait for each other. Rows are only inserted.
 """
 
 from datetime import timedelta
@@ -38,11 +40,31 @@ class McpWebhookTold(models.Model):
         :param about: the subscription
         :param words: makes `(subject, body)`, in the language of the record it is given
         """
+        notify(about, self._take_room(about, partners), words)
+
+    @api.model
+    def _ask(self, about, users, activity, words, again=False):
+        """The same for a request, which is an activity: without a mail.
+
+        :param words: makes its summary
+        :param again: they were left out before, and are not counted anew
+        """
+        room = self._take_room(about, users.partner_id, is_counted=not again)
+        for user in users.filtered(lambda user: user.partner_id in room):
+            here = about.with_context(
+                lang=user.lang, mail_activity_quick_update=True, **{SKIP: UNSEEN}
+            )
+            here.activity_schedule(activity, user_id=user.id, summary=words(here))
+
+    def _take_room(self, about, partners, is_counted=True):
+        """Those who have not been told enough in this hour; for the rest it is noted that
+        they were left out."""
         owner = about.create_uid
-        full = partners.filtered(lambda partner: not self._has_room(partner, owner))
-        self._note(full, owner, left_out=True)
-        self._note(partners - full, owner)
-        notify(about, partners - full, words)
+        room = partners.filtered(lambda partner: self._has_room(partner, owner))
+        self._note(room, owner)
+        if is_counted:
+            self._note(partners - room, owner, left_out=True)
+        return room
 
     @api.model
     def _sum_up(self):

@@ -6,9 +6,10 @@ import io
 import json
 
 from odoo.exceptions import UserError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import Form, new_test_user, tagged
+from odoo.tools import SQL, mute_logger
 
-from ..models import mcp_webhook_delivery
+from ..models import mcp_event_subscription_actions, mcp_webhook_delivery
 from ..wizards import mcp_webhook_explain
 from .common import WebhookCase
 
@@ -411,6 +412,47 @@ class TestPreview(WebhookCase):
         self.Partner.create({"name": "Newer, does not match"})
         subscription = self.subscribe(domain="[('ref', '=', 'x')]")
         self.assertEqual(subscription._sample_record(), self.partner)
+
+    @mute_logger("odoo.sql_db")
+    def test_a_filter_or_field_that_takes_too_long_holds_up_no_screen(self):
+        """A manager looks at what a stranger's AI has asked for: form, preview, test,
+        explanation."""
+        Country = type(self.env["res.country"])
+
+        def slow_search(model, operator, value):
+            return [("id", "in", SQL("(SELECT c.id FROM pg_sleep(600), res_country c)"))]
+
+        def slow_read(records):
+            records.env.cr.execute("SELECT pg_sleep(600)")
+
+        self.patch(Country, "_search_display_name", slow_search)
+        self.patch(Country, "_compute_display_name", slow_read)
+        self.patch(mcp_event_subscription_actions, "LOOKED_MS", 50)
+        self.partner.country_id = self.env.ref("base.fr")
+        slow = "('country_id.display_name', '=', 'x')"
+        by_filter = self.subscribe(domain=f"[{slow}]", enrich_fields="name")
+        by_field = self.subscribe(enrich_fields="country_id")
+        self.partner.country_id = self.env.ref("base.be")  # pending, and kept
+        preview = self.preview(by_filter)
+        self.assertTrue(preview.payload)
+        self.assertIn("too long", preview.note)
+        self.assertIn("too long", self.preview(by_field, self.partner.id).error)
+        with self.assertRaisesRegex(UserError, "too long"):
+            by_field.action_send_test()
+        with Form(by_filter) as form:
+            form.preview_res_id = self.partner.id
+            self.assertIn("too long", form.preview_note)
+        many = f"{slow}, ('ref', '=', 'y')"
+        for subscription in (by_filter, self.subscribe(domain=f"[{many}]")):
+            wizard = self.env["mcp.webhook.explain"].create(
+                {"subscription_id": subscription.id, "res_id": self.partner.id}
+            )
+            self.assertIn("too long", wizard.explanation)
+        self.env.flush_all()
+        self.env.invalidate_all()
+        self.assertEqual(self.partner.country_id, self.env.ref("base.be"))
+        timeout = self.env.execute_query(SQL("SHOW statement_timeout"))
+        self.assertEqual(timeout, [("0",)], "as it was")
 
     def test_record_that_the_user_cannot_read_is_not_shown(self):
         company = self.env["res.company"].create({"name": "Far"})

@@ -6,6 +6,7 @@ import json
 from odoo.exceptions import UserError
 from odoo.tests import Form, new_test_user, tagged
 
+from ..models import mcp_webhook_told
 from ..payload_templates import TEMPLATES, template_text
 from ..template_names import names_in
 from .common import WebhookCase
@@ -17,6 +18,8 @@ class TestRequests(ApprovalCase):
     def setUp(self):
         super().setUp()
         self.allow("")
+        for ceiling in ("PER_OWNER", "PER_READER"):
+            self.patch(mcp_webhook_told, ceiling, 1000)
         far = self.env["res.company"].create({"name": "Far"})
         there = {"company_id": far.id, "company_ids": [(6, 0, far.ids)]}
         groups = "base.group_user,mcp_webhook.group_manager"

@@ -102,6 +102,38 @@ class TestCeiling(ToldCase):
         self.churn(self.clerks[0], 1)
         self.assertEqual(len(sent), told.PER_OWNER + 3, "another hour")
 
+    def test_requests_for_approval_are_of_the_same_kind(self):
+        """Activities, and no mails; who was not asked is asked when there is room."""
+        set_param = self.env["ir.config_parameter"].set_param
+        set_param("mcp_webhook.allowed_hosts", "")
+        mails = self.env["mail.mail"].search_count([])
+        made, asked = [], 0
+        for number in range(told.PER_OWNER + 3):
+            subscription = self.asked_by(self.clerks[0])
+            asked += self.manager in subscription.activity_ids.user_id
+            if number % 2:
+                made.append(subscription)
+            else:
+                calls = self.env[SUBSCRIPTION].with_user(self.clerks[0])
+                calls.unsubscribe_events(subscription.id)
+                self.commit()
+        self.assertEqual(asked, told.PER_OWNER)
+        self.assertFalse(self.notices(self.manager))
+        self.assertIn(self.manager, self.asked_by(self.clerks[1]).activity_ids.user_id)
+        self.sweep()
+        late = made[-1]
+        self.assertNotIn(self.manager, late.activity_ids.user_id)
+        self.an_hour_passes()
+        self.assertIn(self.manager, late.activity_ids.user_id)
+        self.assertEqual(self.notices(self.manager), ["Webhooks: 3 more notices"])
+        self.sweep()
+        for subscription in made:
+            theirs = subscription.activity_ids.filtered(
+                lambda activity: activity.user_id == self.manager
+            )
+            self.assertEqual(len(theirs), 1)
+        self.assertLessEqual(self.env["mail.mail"].search_count([]), mails + 2)
+
     def test_many_users_together_are_not_heard_more_often_either(self):
         for clerk in self.clerks:
             for _number in range(told.PER_OWNER):

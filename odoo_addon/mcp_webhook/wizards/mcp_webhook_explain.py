@@ -1,6 +1,7 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Why did it not fire? One record, told condition by condition."""
 
+import psycopg2
 from markupsafe import Markup
 
 from odoo import api, fields, models
@@ -8,7 +9,9 @@ from odoo.fields import Domain
 from odoo.tools import format_datetime
 
 from .. import payload
+from ..capture.judge import TOO_SLOW
 from ..models.mcp_webhook_delivery import MOST_ROWS
+from ..translated import translated
 
 OK, NO, NOTE = "ok", "no", "note"
 ICONS = {
@@ -160,23 +163,30 @@ class McpWebhookExplain(models.TransientModel):
         title = self.env._("Filter")
         try:
             domain = Domain(payload.parse_domain(self.subscription_id.domain))
-            matches = self._matches(record, domain)
+            failing = self._failing(record, domain)
+        except psycopg2.errors.QueryCanceled:
+            return [(NO, title, translated(self.env, TOO_SLOW.message))]
         except Exception as error:  # whatever an unusual domain makes fail is the answer
             reason = self.env._("It cannot be evaluated: %s", type(error).__name__)
             return [(NO, title, reason)]
-        if matches:
+        if not failing:
             return [(OK, title, self.env._("The record matches now."))]
-        parts = getattr(domain, "children", None) if _is_and(domain) else None
-        failing = [part for part in parts or [domain] if not self._matches(record, part)]
         reason = self.env._(
             "The record does not match: %s",
             ", ".join(str(list(part)) for part in failing),
         )
         return [(NO, title, reason)]
 
-    def _matches(self, record, domain):
+    def _failing(self, record, domain):
+        """Those of the conditions joined by AND that do not hold; none: it matches."""
+        if self._matches(record, domain):
+            return []
+        parts = list(domain.children) if _is_and(domain) else [domain]
+        return [part for part in parts if not self._matches(record, part, len(parts))]
+
+    def _matches(self, record, domain, parts=1):
         """As capture asks."""
-        judge, setting = self.subscription_id._judge()
+        judge, setting = self.subscription_id._judge(parts)
         with judge:
             found = judge.matching(setting, record._name, record._ids, domain)
             return any(records for records in found)
