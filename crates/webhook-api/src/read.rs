@@ -14,7 +14,10 @@ use serde::{
 use serde_json::{Map, Value};
 use webhook_model::{Invalid, json};
 
-use crate::{Error, field::MAY_BE_MISSING};
+use crate::{
+    Error,
+    field::{MAY_BE_MISSING, WHOLE, hand_over},
+};
 
 /// Reads a text; a refusal names its field below `prefix`.
 ///
@@ -130,7 +133,8 @@ impl<'de> Deserializer<'de> for Place {
     ) -> Result<V::Value, Fault> {
         match self.0 {
             None if name == MAY_BE_MISSING => visitor.visit_none(),
-            _ => visitor.visit_newtype_struct(self),
+            Some(value) if name == WHOLE => hand_over(value, visitor),
+            found => visitor.visit_newtype_struct(Self(found)),
         }
     }
 
@@ -286,7 +290,7 @@ mod tests {
         let (absent, null) =
             (read(json!({"id": ID})), read(json!({"id": ID, "url": null, "payload_template": null})));
         assert_eq!((absent.url.0, null.url.0), (None, Some(None)));
-        assert_eq!((absent.payload_template.0, null.payload_template.0), (None, Some(Value::Null)));
+        assert_eq!((absent.payload_template.get(), null.payload_template.get()), (None, Some(Value::Null)));
         let none = |value: Value| from_value::<CancelDelivery>(value, "").unwrap().reason.get();
         assert_eq!(
             (none(json!({"event_id": ID})), none(json!({"event_id": ID, "reason": null}))),

@@ -100,7 +100,7 @@ pub struct SubscriptionFields {
     pub headers: Given<Option<Wire<Headers>>>,
     /// A JSON document whose strings are templates; null posts the default body.
     #[serde(default, skip_serializing_if = "Given::is_absent")]
-    pub payload_template: Given<Value>,
+    pub payload_template: Given<Wire<Value>>,
     /// How values are escaped inside the template's strings.
     #[serde(default, skip_serializing_if = "Given::is_absent")]
     pub dialect: Given<Wire<Dialect>>,

@@ -20,3 +20,4 @@ pub use text::{
     ModelName, Name, NewestCursor, SecretText, UrlText, WakeSecretText, WakeUrlText,
 };
 pub use wire::{OnWire, Wire};
+pub(crate) use wire::{WHOLE, hand_over};

@@ -1,6 +1,6 @@
 //! Nouns, as they go over the wire.
 
-use std::{borrow::Cow, fmt, marker::PhantomData};
+use std::{borrow::Cow, cell::Cell, fmt, marker::PhantomData};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{
@@ -42,7 +42,7 @@ impl<T: OnWire> Serialize for Wire<T> {
 
 impl<'de, T: OnWire> Deserialize<'de> for Wire<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader(PhantomData)).map(Self)
+        deserializer.deserialize_newtype_struct(WHOLE, Reader(PhantomData)).map(Self)
     }
 }
 
@@ -64,6 +64,20 @@ impl<T: OnWire> JsonSchema for Wire<T> {
     }
 }
 
+/// The name by which a [`Wire`] asks a deserializer for a whole value.
+pub(crate) const WHOLE: &str = "webhook_api::Wire";
+
+thread_local! {
+    static HANDED_OVER: Cell<Option<Value>> = const { Cell::new(None) };
+}
+
+/// Hands a value to the [`Wire`] that asked for it. serde has no word for a value that is there already: it would be taken
+/// apart and built anew, which for a large template costs as much as reading it. So it lies here for the one call.
+pub(crate) fn hand_over<'de, V: Visitor<'de>, E: de::Error>(value: Value, visitor: V) -> Result<V::Value, E> {
+    HANDED_OVER.set(Some(value));
+    visitor.visit_unit()
+}
+
 struct Reader<T>(PhantomData<T>);
 
 impl<T: OnWire> Reader<T> {
@@ -79,8 +93,12 @@ impl<'de, T: OnWire> Visitor<'de> for Reader<T> {
         f.write_str(&T::expected())
     }
 
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+
     fn visit_unit<E: de::Error>(self) -> Result<T, E> {
-        Self::take(Value::Null)
+        Self::take(HANDED_OVER.take().unwrap_or_default())
     }
 
     fn visit_bool<E: de::Error>(self, value: bool) -> Result<T, E> {

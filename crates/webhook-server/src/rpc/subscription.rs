@@ -61,7 +61,7 @@ impl Change {
             success: given.success.get().map(|condition| Success::parse(&condition.0)).transpose()?,
             payload_template: given
                 .payload_template
-                .0
+                .get()
                 .map(|value| Some(value).filter(|value| !value.is_null())),
             dialect: given.dialect.get(),
             active: given.active.0,
