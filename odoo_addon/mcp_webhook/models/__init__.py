@@ -33,12 +33,15 @@ from . import mcp_event_subscription_names
 from . import mcp_event_subscription_templates
 from . import mcp_event_subscription_preview
 from . import mcp_webhook_told
+from . import mcp_event_subscription_send
+from . import mcp_webhook_backfill
 from . import mcp_webhook_alerts
 from . import mcp_event_subscription_readers
 from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_webhook_loop
 from . import delivery_advice
+from . import ir_actions_server
 from . import ir_http
 from . import ir_model_fields
 from . import res_company

@@ -163,6 +163,11 @@ class McpWebhookDelivery(models.Model):
                 "Its filter or its values took more than a save has time for: its event is "
                 "built within a minute. Press Retry Now to have it built at once."
             )
+        if self.stage == "odoo" and not self.sudo().event:
+            return self.env._(
+                "Its event is built within a minute, of the values that its records have "
+                "then. Press Retry Now to have it built at once."
+            )
         if self.stage == "odoo":
             return self.env._(
                 "It still waits in Odoo: the sidecar has not taken it yet. It is offered "

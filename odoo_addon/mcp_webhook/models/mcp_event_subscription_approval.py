@@ -25,6 +25,7 @@ DECISIVE_FIELDS = frozenset(
         "event_type",
         "headers_value",
         "model_name",
+        "on_demand",
         "payload_template",
         "secret_value",
         "user_id",

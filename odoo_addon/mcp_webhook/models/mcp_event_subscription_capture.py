@@ -16,6 +16,7 @@ WATCH_FIELDS = frozenset(
         "event_type",
         "model_id",
         "model_name",
+        "on_demand",
         "watched_field_ids",
         "watched_field_names",
         "webhook_url",
@@ -138,6 +139,7 @@ class McpEventSubscription(models.Model):
                 WHERE active
                   AND COALESCE(webhook_url, '') != ''
                   AND COALESCE(approval, 'none') != 'waiting'
+                  AND (to_jsonb(s) ->> 'on_demand')::boolean IS NOT TRUE
              ORDER BY id"""
         )
         found = {}

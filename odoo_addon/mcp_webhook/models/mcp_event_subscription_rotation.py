@@ -60,6 +60,12 @@ class McpEventSubscription(models.Model):
                 )
             )
 
+    def action_replace_secret(self):
+        """Step by step, without a gap."""
+        self.ensure_one()
+        self.check_access("write")
+        return self._dialog("mcp.webhook.rotation", self.env._("Replace the Secret"), {})
+
     def _overlap_seconds(self):
         """How long the one before is to sign beside the secret that goes with it. The
         sidecar heeds it only where that secret is a new one."""

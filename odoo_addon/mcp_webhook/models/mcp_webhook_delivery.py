@@ -63,6 +63,8 @@ class McpWebhookDelivery(models.Model):
             ("retry", "Retry"),
             ("manual", "Redelivered by hand"),
             ("test", "Test"),
+            ("backfill", "Sent on demand"),
+            ("action", "Server action"),
         ],
         default="event",
         required=True,

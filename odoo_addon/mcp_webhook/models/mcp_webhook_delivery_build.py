@@ -144,8 +144,11 @@ class McpWebhookDelivery(models.Model):
             self._give_up(_lt("The subscription was deleted before the event was built."))
         setting, items = self._judged_again()
         records = self.env[self.model_name].browse(self.record_ids)
+        # what was sent on demand and is gone by then owes nobody an event
+        is_owed = self.trigger == "event"
         present = set() if self.sudo().matched else set(records.exists()._ids)
         owed = [id_ for id_ in records._ids if id_ not in items and id_ not in present]
+        owed = owed if is_owed else []
         reason = _lt(
             "The records were deleted, or did not match the filter any more, or could not "
             "be read any more, before their event was built."
@@ -154,8 +157,15 @@ class McpWebhookDelivery(models.Model):
         user_id, made_at = self.user_id.id, self.create_date
         told = self.model_name, self.event_type, items
         made = list(rows_of(setting, *told, lambda _ids: user_id, made_at))
+        kept = {
+            "over_budget": self.over_budget,
+            "trigger": self.trigger,
+            "cause_uuid": self.cause_uuid,
+            "by_program": self.sudo().by_program,
+            "create_date": made_at,
+        }
         for row in made:
-            row |= {"over_budget": True, "create_date": made_at}
+            row |= kept
         return made
 
     def _leave_outbox(self):

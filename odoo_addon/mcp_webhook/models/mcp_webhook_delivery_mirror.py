@@ -47,6 +47,8 @@ class McpWebhookDelivery(models.Model):
             if row is not None:
                 if row.status in FINAL and not row.failed_in_odoo:
                     continue
+                if values["trigger"] == "event":
+                    del values["trigger"]  # what made the event is known here
                 row.write(values)
             else:
                 subscription = subscriptions.get(attempt["subscription_id"])

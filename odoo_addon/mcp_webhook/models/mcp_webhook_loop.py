@@ -162,7 +162,7 @@ SAME_RECORD = """
           ORDER BY e.id DESC
              LIMIT %s) newest
      WHERE newest.by_program
-       AND newest.trigger = 'event'
+       AND newest.trigger IN ('event', 'action')
        AND newest.record_ids -> 0 = d.record_ids -> 0
        AND newest.create_date > d.create_date - %s::interval
 """

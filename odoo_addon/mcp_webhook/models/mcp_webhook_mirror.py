@@ -203,7 +203,8 @@ class McpWebhookMirror(models.Model):
             """INSERT INTO mcp_webhook_outbox (delivery_id)
                     SELECT id FROM mcp_webhook_delivery
                      WHERE status = 'pending' AND attempt = 1
-                       AND (event IS NOT NULL OR over_budget)
+                       AND (event IS NOT NULL OR over_budget
+                            OR trigger IN ('backfill', 'action'))
                ON CONFLICT DO NOTHING"""
         )
         Delivery = self.env["mcp.webhook.delivery"]
@@ -213,7 +214,9 @@ class McpWebhookMirror(models.Model):
             ("attempt", ">", 1),
             "&",
             ("event", "=", False),
+            "&",
             ("over_budget", "=", False),
+            ("trigger", "not in", ("backfill", "action")),
         ]
         while lost := Delivery.search(gone, limit=LOST_AT_ONCE):
             lost._fail("internal", LOST)
@@ -282,6 +285,7 @@ class McpWebhookMirror(models.Model):
         for part in (
             lambda: self._pull(again=True),
             lambda: registry[subscriptions]._bring(registry),
+            lambda: registry["mcp.webhook.backfill"]._continue(registry),
             lambda: outbox._build_late(registry),
             lambda: outbox._sweep(registry),
         ):

@@ -141,20 +141,24 @@ class McpWebhookOutbox(models.Model):
 
     @classmethod
     def _build_late(cls, registry):
-        """Events that had no budget when their records were saved, each in a transaction
-        of its own."""
-        after = 0
+        """Events that were not built when their records were saved, each in a transaction
+        of its own; then they go out, with no wait for another sweep."""
+        after, built = 0, set()
         while True:
             with own_environment(registry) as env:
                 env.cr.execute(
-                    """SELECT min(o.delivery_id) FROM mcp_webhook_outbox o
+                    """SELECT d.id, d.subscription_id FROM mcp_webhook_outbox o
                          JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
-                        WHERE d.event IS NULL AND o.delivery_id > %s""",
+                        WHERE d.event IS NULL AND d.id > %s
+                     ORDER BY d.id
+                        LIMIT 1""",
                     [after],
                 )
-                (after,) = env.cr.fetchone()
-            if not after:
-                return
+                found = env.cr.fetchone()
+            if not found:
+                break
+            after = found[0]
+            built.add(found[1])
             try:
                 in_own_transaction(
                     registry,
@@ -164,6 +168,8 @@ class McpWebhookOutbox(models.Model):
                 )
             except Exception:
                 _logger.exception("The event of delivery %s waits on", after)
+        if built - {None}:
+            cls._submit_quietly(registry, built - {None}, frozenset())
 
     @api.model
     def _waiting(self, subscription_ids, older_than=None, after=0):

@@ -10,6 +10,7 @@ from . import test_connection
 from . import test_deletion
 from . import test_denied_models
 from . import test_every_door
+from . import test_exchange
 from . import test_health
 from . import test_hooks
 from . import test_i18n
@@ -18,6 +19,7 @@ from . import test_limits
 from . import test_loops
 from . import test_memory
 from . import test_mirror
+from . import test_on_demand
 from . import test_one_event
 from . import test_outbox
 from . import test_payload
@@ -28,6 +30,7 @@ from . import test_refused
 from . import test_requests
 from . import test_rights
 from . import test_room
+from . import test_rotation
 from . import test_secrets
 from . import test_settings
 from . import test_statements

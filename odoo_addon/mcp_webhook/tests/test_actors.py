@@ -8,12 +8,15 @@ from odoo.tests import new_test_user, tagged
 from .common import WebhookCase
 
 SUBSCRIPTION, DELIVERY = "mcp.event.subscription", "mcp.webhook.delivery"
+BACKFILL = "mcp.webhook.backfill"
 SETTINGS = "res.config.settings"
 DIALOGS = (
     "mcp.webhook.preview",
     "mcp.webhook.explain",
     "mcp.webhook.redelivery",
     "mcp.webhook.rejection",
+    "mcp.webhook.rotation",
+    "mcp.webhook.send",
     "mcp.webhook.waiting",
 )
 ACTORS = ("owner", "clerk", "manager", "foreigner", "settings", "portal", "public")
@@ -43,6 +46,7 @@ OF_RECORD = {
             (
                 "action_approve",
                 "action_explain",
+                "action_open_backfills",
                 "action_open_deliveries",
                 "action_open_last_failure",
                 "action_pause",
@@ -53,8 +57,10 @@ OF_RECORD = {
                 "action_reject",
                 "action_remove_headers",
                 "action_remove_secret",
+                "action_replace_secret",
                 "action_reset_failure_count",
                 "action_resume",
+                "action_send_now",
                 "action_send_test",
                 "action_toggle_active",
                 "message_get_followers",
@@ -71,6 +77,17 @@ OF_RECORD = {
         "action_preview": MANAGER,
         "action_redeliver": MANAGER,
         "action_retry_now": MANAGER,
+        "read": MANAGER,
+        "web_read": MANAGER,
+        "export_data": MANAGER,
+        **dict.fromkeys(("write", "copy", "onchange", "unlink"), NOBODY),
+        "copy_data": MANAGER,
+    },
+    BACKFILL: {
+        "action_cancel": MANAGER,
+        "action_open_deliveries": MANAGER,
+        "action_pause": MANAGER,
+        "action_resume": MANAGER,
         "read": MANAGER,
         "web_read": MANAGER,
         "export_data": MANAGER,
@@ -101,6 +118,10 @@ OF_MODEL = {
 OF_DIALOG = {
     "mcp.webhook.redelivery": {"action_redeliver": MANAGER},
     "mcp.webhook.rejection": {"action_reject": MANAGER},
+    "mcp.webhook.rotation": dict.fromkeys(
+        ("action_look", "action_switch", "action_test"), MANAGER
+    ),
+    "mcp.webhook.send": {"action_send": MANAGER},
     "mcp.webhook.waiting": {"action_go_on": MANAGER},
 }
 # Dialogs about what is not one subscription, and what they are given.
@@ -144,6 +165,9 @@ class TestActors(WebhookCase):
                 "status": "failed",
                 "record_ids": partner.ids,
             }
+        )
+        self.backfill = self.env[BACKFILL].create(
+            {"subscription_id": self.subscription.id, "user_id": self.env.uid}
         )
         self.sidecar.events["e"] = {"subscription_id": self.subscription.uuid}
         self.sidecar.attempt("e", status="failed")
@@ -191,14 +215,14 @@ class TestActors(WebhookCase):
         table = {f"mcp.webhook.{name}": set() for name in MACHINERY}
         table.update({name: set(OF_DIALOG.get(name, ())) for name in DIALOGS})
         table.update({name: set(told[1]) for name, told in OF_OTHER_DIALOG.items()})
-        for model in (SUBSCRIPTION, DELIVERY, SETTINGS):
+        for model in (SUBSCRIPTION, DELIVERY, BACKFILL, SETTINGS):
             named = {*OF_RECORD[model], *OF_MODEL.get(model, ())}
             table[model] = named - set(RECORD) - {"message_get_followers"}
         self.assertEqual(found, table)
 
     def test_methods_of_a_record(self):
-        for model in (SUBSCRIPTION, DELIVERY):
-            record = self.subscription if model == SUBSCRIPTION else self.delivery
+        for record in (self.subscription, self.delivery, self.backfill):
+            model = record._name
             for name, allowed in OF_RECORD[model].items():
                 call = RECORD.get(name) or (lambda r, n=name: getattr(r, n)())
                 if name in HARMLESS:
@@ -308,7 +332,7 @@ class TestActors(WebhookCase):
                 )
 
     def test_lists_show_own_companies_only(self):
-        for record in (self.subscription, self.delivery):
+        for record in (self.subscription, self.delivery, self.backfill):
             for actor in ACTORS:
                 try:
                     found = record.with_user(self.actors[actor]).search([]).ids
@@ -322,7 +346,7 @@ class TestActors(WebhookCase):
             user = self.actors[actor]
             if actor != "manager":
                 self.env.invalidate_all()
-                for record in (self.subscription, self.delivery):
+                for record in (self.subscription, self.delivery, self.backfill):
                     self.assertRefused(
                         lambda r=record, u=user: r.with_user(u).copy_data()
                     )

@@ -33,6 +33,7 @@ REFUSALS = {
 PARTS = {
     "feed": ("mcp.webhook.mirror", "_pull"),
     "subscriptions": ("mcp.event.subscription", "_sync_dirty"),
+    "backfills": ("mcp.webhook.backfill", "_continue"),
     "outbox": ("mcp.webhook.outbox", "_forget_finished"),
     "hosts": ("mcp.event.subscription", "_hold_to_allowed_hosts"),
     "faults": ("mcp.event.subscription", "_flag_faults"),

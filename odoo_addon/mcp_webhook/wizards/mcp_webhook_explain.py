@@ -73,6 +73,14 @@ class McpWebhookExplain(models.TransientModel):
                     self.env._("It waits for approval. Press Approve."),
                 )
             )
+        if subscription.on_demand:
+            lines.append(
+                (
+                    NO,
+                    self.env._("Only on Demand"),
+                    self.env._("Only Send Now and server actions fire it."),
+                )
+            )
         if subscription.sync_error:
             lines.append((NO, self.env._("Configuration"), subscription.sync_error))
         if subscription.model_name not in self.env:

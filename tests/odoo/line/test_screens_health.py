@@ -25,3 +25,18 @@ def test_statistics_and_systray_tell_which_endpoint_is_in_trouble(line, page):
     line.receiver.answers[path] = 200
     line.session.create("res.partner", name="Answers again")
     expect(failure).to_have_count(0)
+
+
+def test_phone_shows_cards(line, page):
+    subscription, path = line.subscribe("res.partner", "create", name="On a phone")
+    line.receiver.answers[path] = 404
+    line.session.create("res.partner", name="Seen on a phone")
+    line.wait_rows(subscription, "failed")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for address, text in (("event-subscriptions", "Failing"), ("webhook-deliveries", "Seen on a phone")):
+        go(page, line, address, ".o_kanban_view")
+        card = page.locator(".o_kanban_record", has_text="On a phone").first
+        expect(card).to_contain_text(text)
+        expect(card.locator(".text-bg-danger")).to_be_in_viewport()
+        shot(page, f"phone_{address}")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

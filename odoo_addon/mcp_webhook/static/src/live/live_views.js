@@ -64,7 +64,12 @@ export class LiveFormController extends FormController {
             const touched =
                 this.props.resModel === "mcp.webhook.delivery" ? deliveries : subscriptions;
             // An empty list tells that the sidecar came or went.
-            const ours = !touched || !touched.length || touched.includes(root.resId);
+            const shown = root.resId && (root.data.subscription_id?.id || 0);
+            const ours =
+                !touched ||
+                !touched.length ||
+                touched.includes(root.resId) ||
+                (this.props.resModel === "mcp.webhook.backfill" && touched.includes(shown));
             if (root.resId && ours && !(await root.isDirty())) {
                 await root.load();
             }

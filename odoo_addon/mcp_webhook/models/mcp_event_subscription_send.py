@@ -1,0 +1,98 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Records sent because somebody, or a server action, says so: rows like any other, marked
+with what made them. The subscription's user, filter and fields decide as ever.
+"""
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+from odoo.tools import split_every
+
+from .. import payload
+
+CRON = "mcp_webhook.ir_cron_sweep"
+
+
+class McpEventSubscription(models.Model):
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    on_demand = fields.Boolean(
+        "Only on Demand",
+        tracking=True,
+        help="No change of a record fires it: only Send Now, and server actions such as "
+        "those of automation rules.",
+    )
+    backfill_ids = fields.One2many(
+        "mcp.webhook.backfill", "subscription_id", string="Backfills", readonly=True
+    )
+    backfill_count = fields.Integer("Sent on Demand", compute="_compute_backfill_count")
+
+    @api.depends("backfill_ids")
+    def _compute_backfill_count(self):
+        for subscription in self:
+            subscription.backfill_count = len(subscription.backfill_ids)
+
+    def action_send_now(self):
+        """Which records, how many these are, and how fast."""
+        self.ensure_one()
+        self.check_access("write")
+        self._check_can_send_now()
+        return self._dialog("mcp.webhook.send", self.env._("Send Now"), {})
+
+    def action_open_backfills(self):
+        self.ensure_one()
+        self.check_access("read")
+        action = self.env["ir.actions.act_window"]._for_xml_id(
+            "mcp_webhook.mcp_webhook_backfill_action"
+        )
+        action["domain"] = [("subscription_id", "=", self.id)]
+        return action
+
+    def _check_can_send_now(self):
+        if not self.webhook_url:
+            raise UserError(self.env._("Give it a webhook URL first, then send."))
+        if not self.active:
+            raise UserError(self.env._("It is inactive: activate it first, then send."))
+        if self.approval == "waiting":
+            raise UserError(self.env._("It waits for approval: approve it, then send."))
+        if self.event_type == "unlink":
+            raise UserError(
+                self.env._(
+                    "It tells of deletions, and these records exist: nothing to send."
+                )
+            )
+        fault = self._fault()
+        if fault:
+            raise UserError(fault)
+
+    def _sends_on_demand(self):
+        """Whether a server action has anything to do here; False for none."""
+        return bool(
+            self._is_served()
+            and self.approval != "waiting"
+            and self.event_type != "unlink"
+        )
+
+    def _put_down(self, ids, trigger):
+        """Rows without an event yet: it is built after this transaction, of the values that
+        it leaves behind.
+
+        :param ids: of records of its model; those that do not match get no event
+        :param trigger: `backfill` or `action`
+        """
+        self.ensure_one()
+        shared = self.env["mcp.webhook.delivery"]._subscription_values(self)
+        kind = "create" if self.event_type == "create" else "write"
+        self.env["mcp.webhook.delivery"]._insert(
+            [
+                {
+                    **shared,
+                    "event_uuid": payload.new_event_id(),
+                    "event_type": kind,
+                    "record_ids": list(some),
+                    "user_id": self.env.uid,
+                    "trigger": trigger,
+                }
+                for some in split_every(payload.MAX_RECORDS, sorted(ids))
+            ]
+        )
+        self.env.ref(CRON).sudo()._trigger()

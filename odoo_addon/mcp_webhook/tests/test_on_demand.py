@@ -1,0 +1,231 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Records sent on demand: by a server action, and at a pace."""
+
+from odoo.exceptions import AccessError, UserError, ValidationError
+from odoo.tests import new_test_user, tagged
+
+from .common import WebhookCase
+
+
+class DemandCase(WebhookCase):
+    def setUp(self):
+        super().setUp()
+        self.clerk = new_test_user(
+            self.env, "clerk", groups="base.group_user,base.group_partner_manager"
+        )
+        self.subscription = self.subscribe(
+            on_demand=True, enrich_fields="name", domain="[('ref', '!=', 'no')]"
+        )
+
+    def sent(self):
+        """`[(record ids, names)]` of the events that the sidecar has."""
+        return [
+            (event["record_ids"], [record["name"] for record in event["records"]])
+            for event in self.sidecar.events.values()
+            if event["subscription_id"] == self.subscription.uuid
+        ]
+
+
+@tagged("post_install", "-at_install")
+class TestServerAction(DemandCase):
+    def action(self, subscription=None, **values):
+        return self.env["ir.actions.server"].create(
+            {
+                "name": "Tell them",
+                "model_id": self.env["ir.model"]._get_id("res.partner"),
+                "state": "mcp_webhook",
+                "mcp_webhook_subscription_id": (subscription or self.subscription).id,
+                **values,
+            }
+        )
+
+    def run_on(self, records, action=None, user=None):
+        action = action or self.action()
+        context = {"active_model": records._name, "active_ids": records.ids}
+        context["active_id"] = records[:1].id
+        action.with_user(user or self.clerk).with_context(**context).run()
+
+    def test_what_it_sends_is_what_the_transaction_leaves_behind(self):
+        partner = self.Partner.create({"name": "Before"})
+        self.run_on(partner)
+        partner.name = "After"
+        (row,) = self.rows(self.subscription)
+        self.assertEqual(
+            (row.trigger, row.status, row.stage), ("action", "pending", "odoo")
+        )
+        self.assertEqual((row.user_id, row.event_type), (self.clerk, "write"))
+        self.assertIn("is built within a minute", row.advice)
+        self.commit()
+        self.sweep()
+        self.assertEqual(self.sent(), [(partner.ids, ["After"])])
+        (row,) = self.rows(self.subscription)
+        self.assertEqual((row.trigger, row.user_id), ("action", self.clerk))
+        self.sidecar.attempt(row.event_uuid)
+        self.pull()
+        self.assertEqual((row.status, row.trigger), ("success", "action"))
+
+    def test_the_filter_and_the_user_of_the_subscription_decide(self):
+        company = self.env["res.company"].create({"name": "Far"})
+        fits, unfit, far = self.Partner.create(
+            [
+                {"name": "Fits"},
+                {"name": "Unfit", "ref": "no"},
+                {"name": "Far", "company_id": company.id},
+            ]
+        )
+        self.run_on(fits + unfit + far, user=self.env.user)
+        self.commit()
+        self.sweep()
+        self.assertEqual(self.sent(), [(fits.ids, ["Fits"])])
+        self.assertEqual(len(self.rows(self.subscription)), 1)
+
+    def test_it_never_makes_a_save_fail(self):
+        partner = self.Partner.create({"name": "A"})
+        action = self.action()
+        for what, spoil in (
+            ("inactive", lambda: self.subscription.write({"active": False})),
+            ("waiting", lambda: self.subscription.sudo().write({"approval": "waiting"})),
+            ("without a URL", lambda: self.subscription.write({"webhook_url": False})),
+            ("deleted", lambda: self.subscription.unlink()),
+        ):
+            with self.subTest(what=what), self.cr.savepoint() as savepoint:
+                spoil()
+                self.run_on(partner, action)
+                self.assertFalse(self.rows(self.subscription), what)
+                savepoint.rollback()
+            self.env.invalidate_all()
+        self.run_on(self.Partner, action)
+        self.assertFalse(self.rows(self.subscription))
+
+    def test_what_is_deleted_before_it_is_built_owes_nobody_an_event(self):
+        partner = self.Partner.create({"name": "Short-lived"})
+        self.run_on(partner)
+        partner.unlink()
+        self.commit()
+        self.sweep()
+        self.assertFalse(self.sent())
+        self.assertFalse(self.rows(self.subscription))
+
+    def test_who_may_not_see_a_subscription_lets_nothing_leave_through_it(self):
+        settings = new_test_user(self.env, "settings", groups="base.group_system")
+        action = self.action(mcp_webhook_subscription_id=False)
+        self.assertFalse(action.warning, "Odoo would raise it in somebody's save")
+        with self.assertRaises(AccessError):
+            action.with_user(settings).mcp_webhook_subscription_id = self.subscription
+            self.env.flush_all()
+
+    def test_model_of_the_action_is_that_of_the_subscription(self):
+        with self.assertRaisesRegex(ValidationError, "expected a subscription of"):
+            self.action(self.subscribe("res.country"))
+
+
+@tagged("post_install", "-at_install")
+class TestBackfill(DemandCase):
+    def setUp(self):
+        super().setUp()
+        self.partners = self.Partner.create(
+            [{"name": f"B{number}", "comment": "backfill"} for number in range(5)]
+        )
+        self.unfit = self.Partner.create(
+            {"name": "Unfit", "comment": "backfill", "ref": "no"}
+        )
+        self.commit()
+
+    def dialog(self, **values):
+        action = self.subscription.with_user(self.admin).action_send_now()
+        dialog = self.env[action["res_model"]].browse(action["res_id"])
+        dialog = dialog.with_user(self.admin)
+        dialog.write({"domain": "[('comment', 'ilike', 'backfill')]", **values})
+        return dialog
+
+    def begin(self, **values):
+        action = self.dialog(**values).action_send()
+        return self.env[action["res_model"]].browse(action["res_id"])
+
+    def test_count_comes_first_and_sends_nothing(self):
+        dialog = self.dialog()
+        self.assertEqual((dialog.count, dialog.trouble), (5, False))
+        self.assertFalse(self.rows(self.subscription))
+        dialog.domain = "[('no_such_field', '=', 1)]"
+        self.assertEqual(dialog.count, 0)
+        self.assertIn("no_such_field", dialog.trouble)
+
+    def test_it_goes_on_at_its_pace_and_says_how_far_it_is(self):
+        backfill = self.begin(pace=2)
+        late = self.Partner.create({"name": "Late", "comment": "backfill"})
+        self.commit()
+        for done, progress, state in (
+            (2, 40, "running"),
+            (4, 80, "running"),
+            (5, 100, "done"),
+            (5, 100, "done"),
+        ):
+            self.sweep()
+            backfill.invalidate_recordset()
+            told = (backfill.done, backfill.progress, backfill.state)
+            self.assertEqual(told, (done, progress, state))
+        ids = [id_ for ids, _names in self.sent() for id_ in ids]
+        self.assertEqual(ids, self.partners.ids)
+        self.assertNotIn(late.id, ids)
+        rows = self.rows(self.subscription)
+        self.assertEqual(set(rows.mapped("trigger")), {"backfill"})
+        self.assertEqual(rows.user_id, self.admin)
+
+    def test_it_can_be_paused_resumed_and_cancelled(self):
+        backfill = self.begin(pace=2).with_user(self.admin)
+        self.commit()
+        backfill.action_pause()
+        self.sweep()
+        self.assertEqual(backfill.done, 0)
+        backfill.action_resume()
+        self.sweep()
+        backfill.invalidate_recordset()
+        self.assertEqual(backfill.done, 2)
+        backfill.action_cancel()
+        self.sweep()
+        backfill.invalidate_recordset()
+        self.assertEqual((backfill.done, backfill.state), (2, "cancelled"))
+        backfill.action_resume()
+        self.assertEqual(backfill.state, "cancelled")
+
+    def test_it_waits_where_nothing_could_be_sent(self):
+        backfill = self.begin()
+        self.subscription.active = False
+        self.commit()
+        self.sweep()
+        backfill.invalidate_recordset()
+        self.assertEqual((backfill.done, backfill.state), (0, "paused"))
+
+    def test_what_cannot_begin_says_why(self):
+        for values, words in (
+            ({"pace": 0}, "pace: expected"),
+            ({"domain": "[('ref', '=', 'nobody')]"}, "No record matches"),
+        ):
+            with self.assertRaisesRegex(UserError, words):
+                self.dialog(**values).action_send()
+        for values, words in (
+            ({"webhook_url": False}, "webhook URL first"),
+            ({"event_type": "unlink"}, "tells of deletions"),
+            ({"active": False}, "inactive"),
+        ):
+            with self.cr.savepoint() as savepoint:
+                self.subscription.write(values)
+                with self.assertRaisesRegex(UserError, words):
+                    self.subscription.action_send_now()
+                savepoint.rollback()
+            self.env.invalidate_all()
+
+
+@tagged("post_install", "-at_install")
+class TestOnlyOnDemand(DemandCase):
+    def test_changes_fire_nothing(self):
+        self.Partner.create({"name": "A"}).name = "B"
+        self.assertFalse(self.rows(self.subscription))
+        self.subscription.on_demand = False
+        self.commit()
+        partner = self.Partner.create({"name": "C"})
+        self.assertEqual(self.fired(self.subscription), [("create", partner.ids)])
+        explain = {"subscription_id": self.subscription.id, "res_id": partner.id}
+        self.subscription.on_demand = True
+        told = self.env["mcp.webhook.explain"].create(explain).explanation
+        self.assertIn("Only Send Now and server actions fire it", told)

@@ -1,0 +1,79 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""A new secret, step by step."""
+
+from datetime import timedelta
+
+from odoo import fields
+from odoo.exceptions import UserError
+from odoo.tests import new_test_user, tagged
+
+from .common import WebhookCase
+
+OLD, NEW = "old-0123456789abcdef", "canary-0123456789abcdef"
+
+
+@tagged("post_install", "-at_install")
+class TestRotation(WebhookCase):
+    def setUp(self):
+        super().setUp()
+        self.manager = new_test_user(
+            self.env, "manager", groups="base.group_user,mcp_webhook.group_manager"
+        )
+        self.subscription = self.subscribe(webhook_secret=OLD)
+        action = self.subscription.with_user(self.manager).action_replace_secret()
+        self.dialog = self.env[action["res_model"]].with_user(self.manager)
+        self.dialog = self.dialog.browse(action["res_id"])
+
+    def told(self):
+        self.env.invalidate_all()
+        return self.dialog.told
+
+    def switch(self, **values):
+        self.dialog.write({"secret": NEW, **values})
+        return self.dialog.action_switch()
+
+    def test_nothing_changes_before_it_is_switched(self):
+        self.dialog.hours = 12
+        with self.assertRaisesRegex(UserError, "Press Generate"):
+            self.dialog.action_switch()
+        self.assertEqual(self.subscription.sudo().secret_value, OLD)
+        self.assertFalse(self.told())
+
+    def test_both_sign_and_the_dialog_keeps_no_secret(self):
+        self.switch(hours=12)
+        self.assertEqual(self.subscription.sudo().secret_value, NEW)
+        self.assertEqual(self.subscription._overlap_seconds(), 12 * 3600)
+        self.env.flush_all()
+        self.env.cr.execute("SELECT to_jsonb(r)::text FROM mcp_webhook_rotation r")
+        self.assertNotIn("canary", str(self.env.cr.fetchall()))
+        self.env.invalidate_all()
+        names = list(self.dialog.fields_get())
+        self.assertNotIn("canary", str(self.dialog.read(names)))
+
+    def test_each_step_says_what_is_so(self):
+        self.switch()
+        self.assertEqual(self.dialog.step, "both")
+        self.assertIn("has not said that the old secret signs", self.told())
+        later = fields.Datetime.now() + timedelta(hours=24)
+        self.subscription.sudo().previous_secret_until = later
+        self.assertIn("Both secrets sign until", self.told())
+        with self.enter_registry_test_mode():
+            self.dialog.action_test()
+        self.assertEqual(self.dialog.step, "tested")
+        (row,) = self.rows(self.subscription, trigger="test")
+        self.assertIn(row.advice, self.told())
+        self.sidecar.attempt(
+            row.event_uuid,
+            trigger="test",
+            status="failed",
+            response_code=401,
+            error={"kind": "http_status", "message": "401"},
+        )
+        self.pull()
+        self.assertIn("does not trust us", self.told())
+
+    def test_overlap_has_its_limits(self):
+        for hours in (0, 169, -1):
+            with self.assertRaisesRegex(UserError, "hours: expected"):
+                self.switch(hours=hours)
+        self.assertEqual(self.subscription.sudo().secret_value, OLD)

@@ -1,0 +1,96 @@
+# License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
+"""Which records are sent now: the count first."""
+
+from odoo import api, fields, models
+from odoo.exceptions import UserError
+
+from .. import validation
+from ..models.mcp_webhook_backfill import MAX_PACE
+
+
+class McpWebhookSend(models.TransientModel):
+    _name = "mcp.webhook.send"
+    _inherit = "mcp.webhook.dialog"
+    _description = "Records to send now"
+
+    model_name = fields.Char(related="subscription_id.model_name", related_sudo=False)
+    domain = fields.Char("Records", default="[]")
+    pace = fields.Integer(
+        "Records a Minute",
+        default=600,
+        help="So many records a minute are handed over: receiver and Odoo have time "
+        "for what happens meanwhile.",
+    )
+    count = fields.Integer("Records to Send", compute="_compute_count")
+    trouble = fields.Char(compute="_compute_count")
+
+    @api.depends("subscription_id", "domain")
+    def _compute_count(self):
+        self.subscription_id.check_access("read")
+        for dialog in self:
+            dialog.trouble = False
+            try:
+                dialog.count = len(dialog._record_ids())
+            except UserError as error:
+                dialog.count, dialog.trouble = 0, error.args[0]
+
+    def _record_ids(self):
+        """Of what the subscription's user may read, and its filter and ours match.
+
+        :raise UserError: that cannot be said, and why
+        """
+        subscription = self.subscription_id
+        validation.check_domain(
+            self.env,
+            "domain",
+            self.domain or "[]",
+            subscription.model_name,
+            subscription.user_id,
+        )
+        model = subscription._reader()
+        if model is None or not model.has_access("read"):
+            raise UserError(
+                self.env._(
+                    "%s may not read records of this model.", subscription.user_id.name
+                )
+            )
+        domain = subscription._domain_on_demand(self.domain)
+        found = model.with_context(active_test=False)
+        return subscription._in_time(lambda: found.search(domain, order="id").ids)
+
+    def action_send(self):
+        """Begin; the first ones go at once.
+
+        :raise UserError: nothing can be sent, and why
+        """
+        self.ensure_one()
+        self.subscription_id.check_access("write")
+        self.subscription_id._check_can_send_now()
+        if not 1 <= self.pace <= MAX_PACE:
+            raise UserError(
+                self.env._("pace: expected 1 to %s records a minute.", MAX_PACE)
+            )
+        ids = self._record_ids()
+        if not ids:
+            raise UserError(self.env._("No record matches: nothing to send."))
+        backfill = (
+            self.env["mcp.webhook.backfill"]
+            .sudo()
+            .create(
+                {
+                    "subscription_id": self.subscription_id.id,
+                    "user_id": self.env.uid,
+                    "domain": self.domain or "[]",
+                    "pace": self.pace,
+                    "total": len(ids),
+                    "highest_id": ids[-1],
+                }
+            )
+        )
+        self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": backfill._name,
+            "res_id": backfill.id,
+            "views": [(False, "form")],
+        }
