@@ -7,12 +7,16 @@ mistypes a field would see it only at the receiver.
 
 import re
 
-TAG = re.compile(r"{{(?P<value>.*?)}}|{%(?P<block>.*?)%}", re.DOTALL)
-QUOTED = re.compile(r'"(?:\\.|[^"\\])*"')
-LOOP = re.compile(r"\s*-?\s*for\s+(\w+)\s+in\s+([\w.?]+)")
-ALIAS = re.compile(r"\s*-?\s*with\s+([\w.?]+)\s+as\s+(\w+)")
+# The template may be a stranger's: each letter is read once, whatever is left open.
+CLOSING = {"{{": "}}", "{%": "%}"}
+OPENING = re.compile(r"{{|{%")
+QUOTED = re.compile(r'"(?:\\.|[^"\\])*(?:"|$)', re.DOTALL)
+LOOP = re.compile(r"for\s+(\w+)\s+in\s+([\w.?]+)")
+ALIAS = re.compile(r"with\s+([\w.?]+)\s+as\s+(\w+)")
 PATH = re.compile(r"(?<![\w.])([A-Za-z_]\w*)((?:\??\.\w+)*)")
 ROOTS = {"record": (), "records": ()}  # where the paths of a record begin
+MOST_NAMES = 500  # of a template that are looked at
+MOST_PARTS = 20  # of a path; no field to send has so many
 
 
 def texts_of(value):
@@ -28,7 +32,8 @@ def texts_of(value):
 
 
 def names_in(template):
-    """Dotted paths, below a record, that a template asks for, in order.
+    """Dotted paths, below a record, that a template asks for, in order; at most
+    `MOST_NAMES`.
 
     :param template: a JSON value
     """
@@ -37,13 +42,25 @@ def names_in(template):
         for path in _paths(text):
             if path:
                 found[".".join(path)] = True
+            if len(found) == MOST_NAMES:
+                return list(found)
     return list(found)
+
+
+def _tags(text):
+    """What stands between braces."""
+    at = 0
+    while opening := OPENING.search(text, at):
+        at = text.find(CLOSING[opening[0]], opening.end())
+        if at < 0:
+            return
+        yield text[opening.end() : at]
 
 
 def _paths(text):
     names = dict(ROOTS)
-    for tag in TAG.finditer(text):
-        inside = QUOTED.sub("", tag["value"] or tag["block"] or "")
+    for tag in _tags(text):
+        inside = QUOTED.sub("", tag).strip().removeprefix("-").lstrip()
         loop, alias = LOOP.match(inside), ALIAS.match(inside)
         if loop or alias:
             name, source = loop.groups() if loop else reversed(alias.groups())
@@ -61,4 +78,4 @@ def _resolved(source, names):
     begin = names.get(root)
     if begin is None:
         return None
-    return (*begin, *(part for part in rest if not part.isdigit()))
+    return (*begin, *(part for part in rest if not part.isdigit()))[:MOST_PARTS]

@@ -4,14 +4,17 @@ its limit and above, with the memory that a refusal takes."""
 
 import inspect
 import json
+import time
 import tracemalloc
 import xmlrpc.client
 
 from odoo.exceptions import UserError
-from odoo.tests import new_test_user, tagged
+from odoo.tests import BaseCase, new_test_user, tagged
 
-from .. import limits
+from .. import denied_models, exports, limits, words
+from ..models import delivery_advice
 from ..models.mcp_event_subscription import KEPT_FIELDS as KEPT_BY_PROGRAM
+from ..template_names import names_in
 from .common import WebhookCase
 
 MODELS = ("mcp.event.subscription", "res.config.settings")
@@ -325,3 +328,60 @@ class TestQuarantine(WebhookCase):
             self.env["mcp.event.subscription"]._sync_dirty()
             self.assertNotIn(old.uuid, str(self.sidecar.calls), "not by itself again")
             old.unlink()
+
+
+@tagged("post_install", "-at_install")
+class TestScanned(BaseCase):
+    """A stranger's text is read by our own scanners in the process of everybody: at its
+    limit, whatever it looks like, in a time that nobody notices."""
+
+    def shapes(self):
+        size = limits.TEMPLATE.bytes - 64
+        parts = ("{{", "{%", "}}", "{{ a }}", " ", "-", '"', '\\"', "'", "\\", "a", "a.")
+        parts += (
+            "<",
+            "<script ",
+            "<style>",
+            " (",
+            "?a=",
+            "&token",
+            "%3F",
+            "?",
+            "?.",
+            ".1",
+            "\n",
+            "\t",
+            "#",
+            "[",
+            "(",
+            ",",
+            "record.a ",
+            "(a ",
+            "//",
+        )
+        for part in parts:
+            for begin in ("", "{{", "{% for ", "{% with ", '{{ "', "{{ record", "http"):
+                for end in ("", "}}", "x}}", " in records %}", '"', "=1"):
+                    room = size - len(begin) - len(end)
+                    yield begin + part * (room // len(part)) + end
+
+    def test_each_scanner_reads_each_letter_once(self):
+        scanners = {
+            "names": names_in,
+            "brackets": limits.values_of,
+            "export": exports.defused,
+            "sentence": words.parts,
+            "answer": delivery_advice._in_one_line,
+            "links": denied_models.without_link_secrets,
+        }
+        for name, scan in scanners.items():
+            slowest = max(self.shapes(), key=lambda text, s=scan: timed(s, text))
+            with self.subTest(scanner=name, begins=slowest[:30], ends=slowest[-10:]):
+                self.assertLess(timed(scan, slowest), 0.5)
+
+
+def timed(scan, text):
+    """Seconds of the processor."""
+    begun = time.process_time()
+    scan(text)
+    return time.process_time() - begun
