@@ -206,7 +206,9 @@ class McpEventSubscription(models.Model):
             subscription = env[self._name].browse(self.id)
             if subscription.sync_pending or subscription.sync_error:
                 subscription._push(client)
-            refusal = subscription.sync_error
+            is_refused = subscription.is_refused
+            fault = subscription._why_nothing_is_sent()
+            refusal = subscription.sync_error if is_refused else fault
         if refusal:
             raise UserError(refusal)
 
@@ -228,7 +230,7 @@ class McpEventSubscription(models.Model):
             raise UserError(self.env._("It is inactive: activate it first, then test."))
         if self.approval == "waiting":
             raise UserError(self.env._("It waits for approval: approve it, then test."))
-        fault = self._fault(is_thorough=True)
+        fault = self._why_nothing_is_sent(is_thorough=True)
         if fault:
             raise UserError(fault)
 

@@ -105,9 +105,29 @@ class McpEventSubscription(models.Model):
 
         :param is_thorough: also ask the database whether it takes the filter
         """
+        return self._why_nothing_is_sent(is_thorough) or self._what_is_lacking()
+
+    def _why_nothing_is_sent(self, is_thorough=False):
+        """The part of `_fault` that stops the whole subscription."""
         self.ensure_one()
         stored = self.sudo()
-        return stored._why_nothing_fires() or stored._why_not_by_rules(is_thorough)
+        stops = self.env._("Nothing is sent until you correct it.")
+        rules = (
+            ("user_id", stored._check_reader, stops),
+            ("domain", lambda: stored._check_filter(is_thorough), stops),
+        )
+        return stored._why_nothing_fires() or stored._first_fault(rules)
+
+    def _what_is_lacking(self):
+        """The part of `_fault` with which the rest of it goes on."""
+        stored = self.sudo()
+        misses = self.env._("Some of its changes are not seen until you correct it.")
+        lacks = self.env._("It is left out of what is sent until you correct it.")
+        rules = (
+            ("watched_field_ids", stored._check_watched_names, misses),
+            ("enrich_fields", stored._check_enrich_fields, lacks),
+        )
+        return stored._first_fault(rules)
 
     def _why_nothing_fires(self):
         """The model or a watched field is gone, or the user whose rights decide."""
@@ -146,17 +166,8 @@ class McpEventSubscription(models.Model):
             model=self.model_name,
         )
 
-    def _why_not_by_rules(self, is_thorough):
+    def _first_fault(self, rules):
         """What could not be saved today as it is, and what comes of it."""
-        stops = self.env._("Nothing is sent until you correct it.")
-        misses = self.env._("Some of its changes are not seen until you correct it.")
-        lacks = self.env._("It is left out of what is sent until you correct it.")
-        rules = (
-            ("user_id", self._check_reader, stops),
-            ("domain", lambda: self._check_filter(is_thorough), stops),
-            ("watched_field_ids", self._check_watched_names, misses),
-            ("enrich_fields", self._check_enrich_fields, lacks),
-        )
         for field, check, consequence in rules:
             try:
                 check()

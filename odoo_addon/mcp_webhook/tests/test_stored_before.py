@@ -128,6 +128,25 @@ class TestStoredBefore(WebhookCase):
             self.store(subscription, watched_field_names="personal_stage_type_ids")
             self.assertSaid(subscription, "^watched_field_ids: personal_stage_type_ids")
 
+    def test_what_is_only_left_out_stops_nothing(self):
+        """No screen says that it does."""
+        for column, value, stops in (
+            ("enrich_fields", "x_gone", False),
+            ("domain", "[('x_gone', '=', 1)]", True),
+        ):
+            subscription = self.subscribe()
+            self.store(subscription, **{column: value})
+            self.assertTrue(subscription.sync_error, column)
+            why = subscription._why_nothing_is_sent()
+            self.assertEqual(bool(why), stops, column)
+            wizard = self.env["mcp.webhook.explain"].create(
+                {"subscription_id": subscription.id}
+            )
+            told = [
+                v for v, title, _why in wizard._conditions() if title == "Configuration"
+            ]
+            self.assertEqual(told, ["no" if stops else "note"], column)
+
     # -- a field is another one ------------------------------------------------------
 
     def test_a_renamed_field_is_followed_where_it_is_watched_and_said_where_it_is_read(

@@ -82,7 +82,9 @@ class McpWebhookExplain(models.TransientModel):
                 )
             )
         if subscription.sync_error:
-            lines.append((NO, self.env._("Configuration"), subscription.sync_error))
+            stops = subscription.is_refused or subscription._why_nothing_is_sent()
+            verdict = NO if stops else NOTE
+            lines.append((verdict, self.env._("Configuration"), subscription.sync_error))
         if subscription.model_name not in self.env:
             lines.append(
                 (
