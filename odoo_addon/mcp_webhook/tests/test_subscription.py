@@ -194,7 +194,8 @@ class TestSubscription(WebhookCase):
         with Form(made) as form:
             form.enrich_path = "country_id.code"
             form.template_choice = "slack"
-        self.assertEqual(made.enrich_fields, "name\ncountry_id.code")
+        # the template asks for the name that every record has
+        self.assertEqual(made.enrich_fields, "name\ncountry_id.code\ndisplay_name")
         self.assertEqual(made.dialect, "slack")
         self.assertIn("mrkdwn", made.payload_template)
 
