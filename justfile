@@ -73,6 +73,10 @@ bench-full *OPTIONS: (bench-odoo)
 bench-odoo *SERIES: _release
     python3 tests/odoo/bench.py target/bench/odoo.json {{SERIES}}
 
+# What it takes in memory while everybody does his worst, as the package's units run it.
+bench-memory *OPTIONS: _release
+    MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072 cargo run --release --locked -p webhook-bench -- --only memory {{OPTIONS}}
+
 # Instructions per delivery (needs valgrind): a report, not a gate. A regression shows whatever else the machine does.
 bench-counts: _release
     @command -v valgrind >/dev/null || apt-get install --yes --no-install-recommends valgrind

@@ -6,20 +6,23 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::{
-    sync::{
-        Semaphore,
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-    },
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
 };
-use webhook_log::DueRow;
-use webhook_model::{Attempt, Failure, SubscriptionId, decide};
+use webhook_log::{DueRow, Log};
+use webhook_model::{Attempt, Failure, Outcome, SubscriptionId, decide};
 
 use crate::{
     clock::Clock,
+    held::{Budget, Held},
     prepared::{Prepared, failed},
-    transport::Transport,
+    render::{Renderer, Source, unread},
+    transport::{Exchange, Request, Transport},
 };
+
+/// A payload up to this size is kept until its outcome is known. A larger one is let go when the network has it, and
+/// made again for the record: an endpoint that hangs holds no memory.
+const KEPT_BYTES: usize = 16 << 10;
 
 /// An attempt to make.
 pub(crate) struct Work {
@@ -27,8 +30,10 @@ pub(crate) struct Work {
     pub row: DueRow,
     /// What it is made with; none where the subscription is not active.
     pub prepared: Option<Arc<Prepared>>,
-    /// Bytes that it holds.
-    pub bytes: usize,
+    /// The room that it takes.
+    pub held: Held,
+    /// Its endpoint does not do well.
+    pub is_troubled: bool,
 }
 
 /// An attempt that ended.
@@ -38,16 +43,22 @@ pub(crate) struct Done {
     pub attempt: Attempt,
     pub finished: decide::Finished,
     pub prepared: Option<Arc<Prepared>>,
-    /// As its [`Work`] had them.
-    pub bytes: usize,
+    /// The room that its answer and its payload take.
+    pub held: [Option<Held>; 2],
 }
+
+type Ended = (decide::Finished, [Option<Held>; 2]);
 
 /// What attempts need of the world.
 pub(crate) struct Means<T, C> {
+    pub log: Log,
     pub transport: T,
     pub clock: Arc<C>,
-    /// Held by the one payload that is being rendered with much work.
-    pub render_turn: Semaphore,
+    pub renderer: Renderer,
+    /// What of the bodies is in memory.
+    pub bodies: Arc<Budget>,
+    /// Outcomes that are not on disk. A payload that is made again for the record waits for room among them.
+    pub outcomes: Arc<Budget>,
 }
 
 /// The tasks, as many as attempts were ever under way at once.
@@ -61,10 +72,16 @@ pub(crate) struct Attempts<T, C> {
 }
 
 impl<T: Transport, C: Clock> Attempts<T, C> {
-    pub fn new(transport: T, clock: Arc<C>) -> Self {
+    pub fn new(means: Means<T, C>) -> Self {
         let (outbox, ended) = mpsc::unbounded_channel();
-        let means = Arc::new(Means { transport, clock, render_turn: Semaphore::new(1) });
-        Self { means, tasks: JoinSet::new(), inboxes: Vec::new(), idle: Vec::new(), outbox, ended }
+        Self {
+            means: Arc::new(means),
+            tasks: JoinSet::new(),
+            inboxes: Vec::new(),
+            idle: Vec::new(),
+            outbox,
+            ended,
+        }
     }
 
     /// How many are under way.
@@ -117,40 +134,101 @@ impl<T: Transport, C: Clock> Attempts<T, C> {
 
 /// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
 async fn make<T: Transport, C: Clock>(means: &Means<T, C>, work: Box<Work>) -> Done {
-    let Work { lane, row: DueRow { seq, attempt, body }, prepared, bytes } = *work;
-    let made = AssertUnwindSafe(attempt_once(means, prepared.as_deref(), &attempt, body));
-    let finished = made.catch_unwind().await.unwrap_or_else(|_| decide::Finished {
-        payload: None,
-        outcome: failed(Failure::Internal, "the attempt panicked; please report it".to_owned()),
-        duration: None,
-        at: means.clock.now(),
+    let Work { lane, row: DueRow { seq, attempt, body }, prepared, held, is_troubled } = *work;
+    let source = Source { log: &means.log, clock: &*means.clock, lane, seq };
+    let once = Once { means, source, attempt: &attempt, is_troubled };
+    let made = AssertUnwindSafe(once.make(prepared.as_deref(), body, held)).catch_unwind().await;
+    let (finished, held) = made.unwrap_or_else(|_| {
+        let message = "the attempt panicked; please report it".to_owned();
+        once.nothing_sent(failed(Failure::Internal, message))
     });
-    Done { lane, seq, attempt, finished, prepared, bytes }
+    Done { lane, seq, attempt, finished, prepared, held }
 }
 
-async fn attempt_once<T: Transport, C: Clock>(
-    means: &Means<T, C>,
-    prepared: Option<&Prepared>,
-    attempt: &Attempt,
-    body: Option<Bytes>,
-) -> decide::Finished {
-    let clock = &*means.clock;
-    let ended = |payload, outcome, duration| decide::Finished { payload, outcome, duration, at: clock.now() };
-    let Some(prepared) = prepared else {
-        let message = "the subscription is not active or was deleted, so nothing was sent".to_owned();
-        return ended(None, failed(Failure::Inactive, message), None);
-    };
-    let Some(body) = body else {
-        let message = "the stored event could not be read; run `mcp-webhookd verify`".to_owned();
-        return ended(None, failed(Failure::Internal, message), None);
-    };
-    match prepared.make(attempt, body, clock.now(), &means.render_turn).await {
-        Err(outcome) => ended(None, outcome, None),
-        Ok((request, payload)) => {
-            // Until the end there is one copy of it, which the request shares.
-            let exchange = means.transport.send(request).await;
-            let text = payload.map_or_else(String::new, |bytes| String::from_utf8_lossy(&bytes).into_owned());
-            ended(Some(text), exchange.outcome, Some(exchange.duration))
+/// An attempt that is being made.
+struct Once<'a, T, C> {
+    means: &'a Means<T, C>,
+    source: Source<'a, C>,
+    attempt: &'a Attempt,
+    is_troubled: bool,
+}
+
+/// A request, and what is kept of its payload for the record.
+type Made = Result<(Request, Kept), Outcome>;
+
+enum Kept {
+    /// It is small.
+    Whole(Bytes, Held),
+    /// Nothing: the log has what it was made of.
+    Source,
+}
+
+impl<T: Transport, C: Clock> Once<'_, T, C> {
+    async fn make(&self, prepared: Option<&Prepared>, body: Option<Bytes>, held: Held) -> Ended {
+        let Some(prepared) = prepared else {
+            let message = "the subscription is not active or was deleted, so nothing was sent".to_owned();
+            return self.nothing_sent(failed(Failure::Inactive, message));
+        };
+        let Some(body) = body else {
+            return self.nothing_sent(unread());
+        };
+        let mut made = self.request(prepared, body, held).await;
+        loop {
+            let (request, kept) = match made {
+                Ok(made) => made,
+                Err(outcome) => return self.nothing_sent(outcome),
+            };
+            let exchange = self.means.transport.send(request).await;
+            if exchange.is_unanswered
+                && let Some(body) = self.source.body().await
+            {
+                let held = self.means.bodies.take(prepared.weight(&body), self.is_troubled);
+                made = self.request(prepared, body, held).await;
+                let again_after = Some(exchange.duration);
+                made = made.map(|(request, kept)| (Request { again_after, ..request }, kept));
+                continue;
+            }
+            return self.ended(prepared, exchange, kept).await;
         }
+    }
+
+    async fn request(&self, prepared: &Prepared, body: Bytes, mut held: Held) -> Made {
+        let payload = match prepared.templating() {
+            None => body,
+            Some(template) => {
+                Bytes::from(self.means.renderer.payload(template, body, &mut held, &self.source).await?)
+            }
+        };
+        let (payload, kept) = match payload.len() > KEPT_BYTES {
+            true => (held.with(payload), Kept::Source),
+            false => (payload.clone(), Kept::Whole(payload, held)),
+        };
+        let request = prepared.request(self.attempt, payload, self.means.clock.now())?;
+        Ok((Request { is_troubled: self.is_troubled, ..request }, kept))
+    }
+
+    async fn ended(&self, prepared: &Prepared, exchange: Exchange, kept: Kept) -> Ended {
+        let at = self.means.clock.now();
+        let Exchange { outcome, duration, answer, .. } = exchange;
+        let (payload, held) = match (kept, prepared.templating()) {
+            // The log has it.
+            (_, None) => (Some(String::new()), None),
+            (Kept::Whole(payload, held), _) => {
+                (Some(String::from_utf8_lossy(&payload).into_owned()), Some(held))
+            }
+            // The same comes of the same event.
+            (Kept::Source, Some(template)) => {
+                let mut held = self.means.outcomes.take(0, self.is_troubled);
+                let again = self.means.renderer.again(template, &mut held, &self.source).await;
+                (again.ok(), Some(held))
+            }
+        };
+        let finished = decide::Finished { payload, outcome, duration: Some(duration), at };
+        (finished, [answer, held])
+    }
+
+    fn nothing_sent(&self, outcome: Outcome) -> Ended {
+        let at = self.means.clock.now();
+        (decide::Finished { payload: None, outcome, duration: None, at }, [None, None])
     }
 }

@@ -21,13 +21,15 @@ use webhook_log::{DueRow, Hold, Log, Settlement, Snapshot, StoreError, Unavailab
 use webhook_model::{Attempt, Failure, Millis, SubscriptionId, decide, limits, pace};
 
 use crate::{
-    attempts::{Attempts, Done, Work},
+    attempts::{Attempts, Done, Means, Work},
     cancel::{Cancelled, Canceller, Wish, Wishes},
     clock::{Clock, Start},
+    held::{Budget, Held},
     lane::{Lane, Ready, Settings},
     lines::Together,
     observe::{self, Counters},
     prepared::{Prepared, failed},
+    render::Renderer,
     transport::Transport,
 };
 
@@ -38,12 +40,14 @@ pub const DRAIN: Duration = Duration::from_secs(10);
 /// hang can take every place.
 const RESERVE: usize = limits::UNSETTLED / 8;
 
-/// Bodies under way, and bodies and answers whose outcomes are not on disk, take no more together; the last attempt to
-/// start may exceed it.
-pub(crate) const HELD_BYTES: usize = 32 << 20;
+/// Bodies that the network does not have yet take no more together; the last attempt to start may exceed it.
+pub(crate) const BODIES_BYTES: usize = 16 << 20;
 
-/// What of them lanes in trouble leave to the others.
-const RESERVE_BYTES: usize = HELD_BYTES / 8;
+/// Payloads and answers whose outcomes are not on disk take no more, or nothing new starts.
+const OUTCOMES_BYTES: usize = 16 << 20;
+
+/// Outcomes that are more than this are handed in one by one, for the writer to end a commit between them.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// With so many outcomes that are not on disk, the next ones wait for no company: places run out.
 const MANY_UNSETTLED: usize = limits::UNSETTLED / 2;
@@ -77,11 +81,12 @@ pub struct Dispatcher<T, C> {
     extra: usize,
     settling: FuturesUnordered<Settling>,
     unsettled: usize,
-    /// Bytes that attempts under way hold, and outcomes that are not on disk.
-    running_bytes: usize,
-    unsettled_bytes: usize,
+    bodies: Arc<Budget>,
+    outcomes: Arc<Budget>,
     /// Outcomes that the store did not take; handed in again when it works.
     unrecorded: Vec<Settlement>,
+    /// The room of the outcomes that the store does not have.
+    unsettled_held: Held,
     /// Something waits for the outcomes to be on disk.
     is_urgent: bool,
     /// When those that lie ready have waited enough.
@@ -97,22 +102,32 @@ impl<T, C> std::fmt::Debug for Dispatcher<T, C> {
 impl<T: Transport, C: Clock> Dispatcher<T, C> {
     /// A loop over `log` that sends with `transport`.
     pub fn new(log: Log, transport: T, clock: Arc<C>, counters: Arc<Counters>, options: Options) -> Self {
+        let (bodies, outcomes) = (Budget::new(BODIES_BYTES), Budget::new(OUTCOMES_BYTES));
+        let means = Means {
+            log: log.clone(),
+            transport,
+            clock: Arc::clone(&clock),
+            renderer: Renderer::new(),
+            bodies: Arc::clone(&bodies),
+            outcomes: Arc::clone(&outcomes),
+        };
         Self {
             log,
             start: Start::now(&*clock),
-            clock: Arc::clone(&clock),
+            clock,
             counters,
             options,
             lanes: HashMap::new(),
             ready: Ready::default(),
             timers: BTreeSet::new(),
-            attempts: Attempts::new(transport, Arc::clone(&clock)),
+            attempts: Attempts::new(means),
             wishes: Wishes::new(),
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
-            running_bytes: 0,
-            unsettled_bytes: 0,
+            unsettled_held: outcomes.take(0, false),
+            bodies,
+            outcomes,
             unrecorded: Vec::new(),
             is_urgent: false,
             patience: None,
@@ -171,6 +186,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 changed = hold.changed() => if changed.is_err() { break },
                 () = timer => self.wake_timed_lanes(),
                 () = until(patience) => self.hurry(),
+                () = self.bodies.woken() => {}
             }
         }
         self.drain().await;
@@ -220,8 +236,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn end(&mut self, done: Done) {
         self.free_slot(&done);
         self.mark_ready(done.lane);
-        let Done { seq, attempt, finished, prepared, bytes, .. } = done;
-        self.running_bytes -= bytes;
+        let Done { seq, attempt, finished, prepared, held, .. } = done;
         let rules = prepared.as_ref().map_or_else(|| 1.into(), |prepared| prepared.rules());
         let (attempt, mut next) = decide::settle(attempt, finished, rules, decide::Jitter(rand::random()));
         if let Some(due) = next.as_mut().and_then(|next| next.next_attempt_at.as_mut()) {
@@ -231,12 +246,14 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         observe::log_attempt(&attempt, host(prepared.as_ref()), next.as_ref());
         let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
         self.record(Settlement { seq, attempt, next, payload_is_event_body });
+        // Counted with the outcome from here on.
+        drop(held);
     }
 
     /// An outcome that is to go to the writer.
     fn record(&mut self, settlement: Settlement) {
         self.unsettled += 1;
-        self.unsettled_bytes += weight(&settlement);
+        self.unsettled_held.merge(self.outcomes.take(weight(&settlement), false));
         self.unrecorded.push(settlement);
     }
 
@@ -289,17 +306,18 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         if self.unrecorded.is_empty() {
             return;
         }
-        let batch: Arc<[Settlement]> = std::mem::take(&mut self.unrecorded).into();
-        let are_many = self.unsettled >= MANY_UNSETTLED || self.unsettled_bytes >= HELD_BYTES / 2;
+        let are_many = self.unsettled >= MANY_UNSETTLED || self.outcomes.taken() >= OUTCOMES_BYTES / 2;
         let is_urgent = std::mem::take(&mut self.is_urgent) || are_many;
-        let pending = match is_urgent {
-            true => self.log.settle(Arc::clone(&batch)),
-            false => {
-                self.patience.get_or_insert_with(|| Instant::now() + PATIENCE);
-                self.log.settle_patiently(Arc::clone(&batch))
-            }
-        };
-        self.settling.push(Box::pin(async move { (batch, pending.await) }));
+        for batch in batches(std::mem::take(&mut self.unrecorded)) {
+            let pending = match is_urgent {
+                true => self.log.settle(Arc::clone(&batch)),
+                false => {
+                    self.patience.get_or_insert_with(|| Instant::now() + PATIENCE);
+                    self.log.settle_patiently(Arc::clone(&batch))
+                }
+            };
+            self.settling.push(Box::pin(async move { (batch, pending.await) }));
+        }
     }
 
     fn hurry(&mut self) {
@@ -325,7 +343,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             self.mark_ready(lane_id);
         }
         self.unsettled -= batch.len();
-        self.unsettled_bytes -= batch.iter().map(weight).sum::<usize>();
+        drop(self.unsettled_held.split(batch.iter().map(weight).sum()));
         wishes.into_iter().for_each(|wish| self.cancel(wish));
     }
 
@@ -385,20 +403,20 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     ) -> Result<(), StoreError> {
         while let Some(id) = self.ready.take() {
             let places = limits::UNSETTLED.saturating_sub(self.attempts.running() + self.unsettled);
-            let room = HELD_BYTES.saturating_sub(self.running_bytes + self.unsettled_bytes);
-            if places == 0 || room == 0 {
+            let room = self.bodies.room_or_wake(false, BODIES_BYTES / 2);
+            if places == 0 || room == 0 || self.outcomes.room(false) == 0 {
                 waiting.push(id);
                 break;
             }
             let now = self.steady();
             // More than one for an endpoint leaves half of the room to the others.
-            let pool_is_empty = self.extra >= self.options.max_in_flight || room <= HELD_BYTES / 2;
+            let pool_is_empty = self.extra >= self.options.max_in_flight || room <= BODIES_BYTES / 2;
             let Some(lane) = self.lanes.get_mut(&id) else { continue };
             if !lane.may_start(now) {
                 continue;
             }
             let wants_extra = lane.running() > 0 && pool_is_empty;
-            let is_scarce = places <= RESERVE || room <= RESERVE_BYTES;
+            let is_scarce = places <= RESERVE || self.bodies.room(true) == 0;
             if wants_extra || (lane.pace().is_troubled() && is_scarce) {
                 waiting.push(id);
                 continue;
@@ -426,9 +444,18 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             (Some(body), Some(prepared)) => prepared.weight(body),
             _ => 0,
         };
-        self.running_bytes += bytes;
-        self.attempts.start(Work { lane: id, row, prepared, bytes });
+        let is_troubled = lane.pace().is_troubled();
+        let held = self.bodies.take(bytes, is_troubled);
+        self.attempts.start(Work { lane: id, row, prepared, held, is_troubled });
     }
+}
+
+/// What goes into one commit; what is written lies several times in memory until it is on disk.
+fn batches(outcomes: Vec<Settlement>) -> Vec<Arc<[Settlement]>> {
+    if outcomes.iter().map(weight).sum::<usize>() <= BATCH_BYTES {
+        return vec![outcomes.into()];
+    }
+    outcomes.into_iter().map(|outcome| Arc::from([outcome])).collect()
 }
 
 /// Bytes that an outcome holds until it is on disk.

@@ -1,13 +1,14 @@
 //! The loop of mcp-webhookd: take what is due, render, sign, guard, send, judge, settle.
 //!
 //! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`attempts`] what is under way, [`prepared`]
-//! one attempt's request, [`lines`] the log's.
+//! one attempt's request, [`render`] its payload, [`held`] how much memory all take, [`lines`] the log's.
 //! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
 
 mod attempts;
 mod cancel;
 pub mod clock;
 mod dispatcher;
+mod held;
 mod kept;
 mod lane;
 mod lines;
@@ -15,6 +16,7 @@ mod lines;
 mod loop_tests;
 pub mod observe;
 mod prepared;
+mod render;
 pub mod sign;
 pub mod template;
 pub mod transport;

@@ -3,7 +3,7 @@
 //! "Nothing is sent" is shown by the loop sending something else that was handed in later.
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering::Relaxed},
@@ -26,7 +26,7 @@ use webhook_model::{
 use crate::{
     Cancelled, Canceller, Clock, Counters, Dispatcher, Options,
     clock::Start,
-    dispatcher::HELD_BYTES,
+    dispatcher::BODIES_BYTES,
     transport::{Exchange, Request, Transport},
 };
 
@@ -55,12 +55,14 @@ impl Clock for Hands {
 struct Hit {
     event: EventId,
     host: String,
+    /// The attempt was made before, on a connection that ended.
+    is_again: bool,
     answer: oneshot::Sender<Exchange>,
 }
 
 impl Hit {
     fn ends(self, outcome: Outcome) {
-        let _ = self.answer.send(Exchange { outcome, duration: Duration::from_millis(2) });
+        let _ = self.answer.send(Exchange { duration: Duration::from_millis(2), ..outcome.into() });
     }
 
     fn answers(self, status: u16) {
@@ -83,16 +85,21 @@ impl Hit {
     }
 }
 
-struct Script(mpsc::UnboundedSender<Hit>);
+struct Script {
+    hits: mpsc::UnboundedSender<Hit>,
+    /// Bodies are kept until the answer comes, as by an endpoint that reads nothing.
+    reads_nothing: bool,
+}
 
 impl Transport for Script {
     async fn send(&self, request: Request) -> Exchange {
         let (answer, answered) = oneshot::channel();
         let event = request.headers["webhook-id"].to_str().unwrap().parse().unwrap();
-        let _ = self.0.send(Hit { event, host: request.url.host().to_string(), answer });
-        answered.await.unwrap_or(Exchange {
-            outcome: Outcome::Failed { failure: Failure::Protocol, message: "dropped".into() },
-            duration: Duration::ZERO,
+        let (host, is_again) = (request.url.host().to_string(), request.again_after.is_some());
+        let _kept = self.reads_nothing.then_some(request);
+        let _ = self.hits.send(Hit { event, host, is_again, answer });
+        answered.await.unwrap_or_else(|_| {
+            Outcome::Failed { failure: Failure::Protocol, message: "dropped".into() }.into()
         })
     }
 }
@@ -117,18 +124,28 @@ impl Stage {
         log.change_subscriptions(|set| subscriptions.into_iter().for_each(|new| drop(set.put(new))))
             .await
             .unwrap();
-        Self::on(folder, log, Arc::new(Hands(watch::Sender::new(NOW), AtomicI64::new(0))))
+        Self::on(folder, log, Arc::new(Hands(watch::Sender::new(NOW), AtomicI64::new(0))), true)
     }
 
-    fn on(folder: tempfile::TempDir, log: Log, clock: Arc<Hands>) -> Self {
-        let (script, hits) = mpsc::unbounded_channel();
+    /// Its endpoints have read the request when it is hit.
+    async fn whose_endpoints_read(subscriptions: impl IntoIterator<Item = Subscription>) -> Self {
+        let stage = Self::new(subscriptions).await;
+        drop(stage.hits);
+        stage.stop.cancel();
+        stage.task.await.unwrap();
+        Self::on(stage.folder, stage.log, stage.clock, false)
+    }
+
+    fn on(folder: tempfile::TempDir, log: Log, clock: Arc<Hands>, reads_nothing: bool) -> Self {
+        let (hits, received) = mpsc::unbounded_channel();
+        let script = Script { hits, reads_nothing };
         let stop = CancellationToken::new();
         let options = Options { max_in_flight: 8 };
         let counters = Arc::new(Counters::default());
-        let dispatcher = Dispatcher::new(log.clone(), Script(script), Arc::clone(&clock), counters, options);
+        let dispatcher = Dispatcher::new(log.clone(), script, Arc::clone(&clock), counters, options);
         let canceller = dispatcher.canceller();
         let task = tokio::spawn(dispatcher.run(stop.clone()));
-        Self { folder, log, clock, hits, stop, task, canceller, events: 0 }
+        Self { folder, log, clock, hits: received, stop, task, canceller, events: 0 }
     }
 
     async fn restart(self) -> Self {
@@ -137,7 +154,7 @@ impl Stage {
         self.task.await.unwrap();
         self.log.close();
         let log = open(&self.folder);
-        Self { events: self.events, ..Self::on(self.folder, log, self.clock) }
+        Self { events: self.events, ..Self::on(self.folder, log, self.clock, true) }
     }
 
     /// Every test ends with a sound log.
@@ -532,22 +549,24 @@ async fn a_template_renders_the_same_however_long_it_is() {
     }
 }
 
+/// An event of `owner` whose body has so many bytes, and a few.
+fn large(event: u128, owner: u128, bytes: usize) -> Submission {
+    let small = submission(event, owner, NOW);
+    let text = "x".repeat(bytes);
+    let body = format!("{{\"event_id\":\"{}\",\"records\":[{{\"x\":\"{text}\"}}]}}", small.event_id);
+    Submission { body: body.into(), ..small }
+}
+
 /// However many subscriptions there are.
 #[tokio::test]
 async fn bodies_under_way_take_so_much_memory_and_the_rest_waits_its_turn() {
     const BYTES: usize = 250_000;
-    const LANES: u128 = 200;
-    let most = HELD_BYTES.div_ceil(BYTES);
+    const LANES: u128 = 120;
+    let most = BODIES_BYTES.div_ceil(BYTES);
     let mut stage = Stage::new((1..=LANES).map(subscription)).await;
-    let mut waiting = BTreeSet::new();
-    for lane in 1..=LANES {
-        stage.events += 1;
-        let small = submission(stage.events, lane, NOW);
-        let body = format!("{{\"event_id\":\"{}\",\"x\":\"{}\"}}", small.event_id, "x".repeat(BYTES));
-        waiting.insert(small.event_id);
-        let large = Submission { body: body.into(), ..small };
-        stage.log.accept(vec![large], NOW, Millis(0)).await.unwrap();
-    }
+    let new: Vec<_> = (1..=LANES).map(|lane| large(lane, lane, BYTES)).collect();
+    let mut waiting: BTreeSet<_> = new.iter().map(|new| new.event_id).collect();
+    stage.log.accept(new, NOW, Millis(0)).await.unwrap();
     let mut under_way = VecDeque::new();
     for _ in 0..most {
         let hit = stage.hit().await;
@@ -565,6 +584,69 @@ async fn bodies_under_way_take_so_much_memory_and_the_rest_waits_its_turn() {
             assert!(waiting.remove(&hit.event));
             under_way.push_back(hit);
         }
+    }
+    stage.end().await;
+}
+
+/// What the network has is not held any longer, and is made again for the record: endpoints that hang cost the others
+/// nothing, whatever they were sent.
+#[tokio::test]
+async fn an_endpoint_that_hangs_holds_no_body_and_the_record_has_it_all_the_same() {
+    const LANES: u128 = 150;
+    let echo = serde_json::json!({ "all": "{{ event_id }} {{ record.x }}" });
+    let with = |lane: u128| {
+        let payload_template = (lane % 2 == 1).then(|| echo.clone());
+        Subscription { payload_template, ..subscription(lane) }
+    };
+    let mut stage = Stage::whose_endpoints_read((1..=LANES).map(with)).await;
+    let (mut sent, mut all) = (BTreeMap::new(), Vec::new());
+    for lane in 1..=LANES {
+        let bytes = if lane % 3 == 0 { 20_000 } else { 250_000 };
+        let new = large(lane, lane, bytes);
+        let payload = match lane % 2 {
+            0 => String::from_utf8(new.body.to_vec()).unwrap(),
+            _ => format!("{{\"all\":\"{} {}\"}}", new.event_id, "x".repeat(bytes)),
+        };
+        sent.insert(new.event_id, payload);
+        all.push(new);
+    }
+    stage.log.accept(all, NOW, Millis(0)).await.unwrap();
+    let mut under_way = Vec::new();
+    for _ in 1..=LANES {
+        under_way.push(stage.hit().await);
+    }
+    for hit in under_way {
+        let event = hit.event;
+        hit.answers(200);
+        let attempts = stage.settled(event, 1).await;
+        assert_eq!(attempts[0].payload.as_ref(), Some(&sent[&event]));
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_ended_unused_costs_no_attempt_whatever_was_sent() {
+    let echo = Some(serde_json::json!({ "all": "{{ record.x }}" }));
+    let mut stage = Stage::whose_endpoints_read([
+        subscription(1),
+        Subscription { payload_template: echo, ..subscription(2) },
+    ])
+    .await;
+    for (lane, bytes) in [(1, 0), (1, 200_000), (2, 0), (2, 200_000)] {
+        stage.events += 1;
+        let new = large(stage.events, lane, bytes);
+        let event = new.event_id;
+        stage.log.accept(vec![new], NOW, Millis(0)).await.unwrap();
+        let hit = stage.hit_of(event).await;
+        assert!(!hit.is_again);
+        let nothing = Outcome::Failed { failure: Failure::Protocol, message: "it ended".into() };
+        let ended = Exchange { is_unanswered: true, duration: Duration::from_millis(3), ..nothing.into() };
+        let _ = hit.answer.send(ended);
+        let hit = stage.hit_of(event).await;
+        assert!(hit.is_again);
+        hit.answers(200);
+        let attempts = stage.settled(event, 1).await;
+        assert_eq!((attempts.len(), attempts[0].status), (1, AttemptStatus::Success));
     }
     stage.end().await;
 }

@@ -1,24 +1,18 @@
 //! A subscription made ready for sending: what does not change from attempt to attempt.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::sync::Semaphore;
-use webhook_model::{Attempt, EndpointUrl, Failure, Invalid, Millis, Outcome, Subscription, decide, limits};
+use webhook_model::{Attempt, EndpointUrl, Failure, Millis, Outcome, Subscription, decide, limits};
 
 use crate::{
-    kept::{self, Compiled},
+    kept::Compiled,
+    render::Templating,
     sign,
-    template::{Effort, Template},
     transport::{Request, Secrets},
 };
 
-/// A larger event takes milliseconds to be read alone.
-const PROMPT_BYTES: usize = 32 << 10;
 /// Headers of the signature and of HTTP itself.
 const ADDED_HEADERS: usize = 8;
 
@@ -31,12 +25,7 @@ pub(crate) struct Prepared {
     pub host: String,
     headers: HeaderMap,
     secrets: Secrets,
-    /// The largest payload that its template has made.
-    largest: AtomicUsize,
 }
-
-/// A request to make, and its body for the record, unless it is the event's own: the log has that. Or why none can be made.
-pub(crate) type Made = Result<(Request, Option<Bytes>), Outcome>;
 
 impl Prepared {
     pub fn new(subscription: Arc<Subscription>) -> Self {
@@ -55,7 +44,7 @@ impl Prepared {
         let secrets = Secrets::of(endpoint.secret.iter().chain(previous), &endpoint.headers);
         let url = endpoint.url.clone().map(Arc::new);
         let host = url.as_ref().map_or_else(String::new, |url| url.host_port());
-        Self { subscription, template, url, host, headers, secrets, largest: AtomicUsize::new(0) }
+        Self { subscription, template, url, host, headers, secrets }
     }
 
     /// What follows from the end of an attempt.
@@ -69,30 +58,30 @@ impl Prepared {
         self.template.is_none()
     }
 
-    /// Bytes that an attempt with this event's body will hold: what a template makes of it is as large as before.
-    pub fn weight(&self, body: &Bytes) -> usize {
-        body.len() + self.largest.load(Relaxed)
+    /// The template, where it has one.
+    pub fn templating(&self) -> Option<Templating<'_>> {
+        self.template.as_ref().map(|compiled| Templating { subscription: &self.subscription, compiled })
     }
 
-    /// Renders and signs one attempt. Payloads that are much work are made one at a time: whoever has `turn`.
-    pub async fn make(&self, attempt: &Attempt, body: Bytes, now: Millis, turn: &Semaphore) -> Made {
+    /// The most that the event's body and the payload take until it is made.
+    pub fn weight(&self, body: &Bytes) -> usize {
+        body.len() + if self.posts_event_body() { 0 } else { limits::PAYLOAD_BYTES }
+    }
+
+    /// Signs one attempt.
+    ///
+    /// # Errors
+    /// There is nowhere to send it, or it is too large.
+    pub fn request(&self, attempt: &Attempt, payload: Bytes, now: Millis) -> Result<Request, Outcome> {
         let Some(url) = &self.url else {
             let message = "the subscription has no URL, so nothing was sent".to_owned();
             return Err(failed(Failure::Inactive, message));
-        };
-        let payload = match &self.template {
-            None => body,
-            Some(Compiled::Kept(Err(invalid), _)) => return Err(unfit(invalid)),
-            Some(Compiled::Kept(Ok(template), _)) => Bytes::from(render(template, body, turn).await?),
-            Some(Compiled::Anew) => Bytes::from(render_anew(&self.subscription, body, turn).await?),
         };
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
                 format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
             return Err(failed(Failure::PayloadTooLarge, message));
         }
-        let kept = (!self.posts_event_body()).then(|| payload.clone());
-        self.largest.fetch_max(kept.as_ref().map_or(0, Bytes::len), Relaxed);
         let endpoint = &self.subscription.endpoint;
         let mut headers = HeaderMap::with_capacity(self.headers.len() + ADDED_HEADERS);
         for (name, value) in &self.headers {
@@ -100,74 +89,16 @@ impl Prepared {
         }
         let secrets: Vec<_> = endpoint.signing_secrets(now).collect();
         sign::sign(&mut headers, &secrets, attempt.event_id, now, &payload);
-        let request = Request {
+        Ok(Request {
             url: Arc::clone(url),
             headers,
             body: payload,
             secrets: self.secrets.clone(),
             timeout: endpoint.timeout,
-        };
-        Ok((request, kept))
+            is_troubled: false,
+            again_after: None,
+        })
     }
-}
-
-async fn render(template: &Arc<Template>, body: Bytes, turn: &Semaphore) -> Result<String, Outcome> {
-    if body.len() <= PROMPT_BYTES {
-        match render_within(template, &body, Effort::Prompt) {
-            Err(Unrendered { is_unfinished: true, .. }) => {}
-            rendered => return rendered.map_err(|unrendered| unrendered.outcome),
-        }
-    }
-    let template = Arc::clone(template);
-    elsewhere(turn, move || render_fully(&template, &body)).await
-}
-
-/// With a template that is not kept.
-async fn render_anew(
-    subscription: &Arc<Subscription>,
-    body: Bytes,
-    turn: &Semaphore,
-) -> Result<String, Outcome> {
-    let subscription = Arc::clone(subscription);
-    let work = move || {
-        let template = kept::compile(&subscription).map_err(|invalid| unfit(&invalid))?;
-        render_fully(&template, &body)
-    };
-    elsewhere(turn, work).await
-}
-
-/// Not on this thread, on which every other endpoint waits; one at a time, and until then nothing but the body is held.
-async fn elsewhere(
-    turn: &Semaphore,
-    work: impl FnOnce() -> Result<String, Outcome> + Send + 'static,
-) -> Result<String, Outcome> {
-    let _turn = turn.acquire().await;
-    let rendered = tokio::task::spawn_blocking(work).await;
-    rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()))
-}
-
-fn render_fully(template: &Template, body: &[u8]) -> Result<String, Outcome> {
-    render_within(template, body, Effort::Full).map_err(|unrendered| unrendered.outcome)
-}
-
-fn unfit(invalid: &Invalid) -> Outcome {
-    failed(Failure::Render, invalid.to_string())
-}
-
-struct Unrendered {
-    outcome: Outcome,
-    is_unfinished: bool,
-}
-
-fn render_within(template: &Template, body: &[u8], effort: Effort) -> Result<String, Unrendered> {
-    let event = serde_json::from_slice(body).map_err(|_| Unrendered {
-        outcome: failed(Failure::Internal, "the stored event could not be read".to_owned()),
-        is_unfinished: false,
-    })?;
-    template.render(&event, effort).map_err(|error| Unrendered {
-        is_unfinished: error.is_unfinished,
-        outcome: failed(error.failure, error.to_string()),
-    })
 }
 
 pub(crate) fn failed(failure: Failure, message: String) -> Outcome {

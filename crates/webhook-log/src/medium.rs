@@ -49,6 +49,9 @@ pub trait Medium: Send {
     /// it will never write.
     fn distrust(&mut self) {}
 
+    /// All of it is about to be read, in no order of the disk's.
+    fn read_ahead(&mut self) {}
+
     /// Tells whether the machine, or the file, may have become another one since the store was last open. `None`:
     /// nobody can know. Then all of the store is compared with its checksums before it is believed.
     fn life(&self) -> Option<Life> {
@@ -209,6 +212,13 @@ impl Medium for File {
             }
         }
     }
+
+    fn read_ahead(&mut self) {
+        if let Ok(file) = fs::File::open(&self.path) {
+            let _ = rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::WillNeed);
+        }
+    }
+
     /// The machine since its start, and the file: not one that was put in its place.
     fn life(&self) -> Option<Life> {
         let boot = fs::read(BOOT_ID).ok().filter(|_| !self.is_strange)?;

@@ -28,6 +28,8 @@ use crate::{
 
 /// The numbers of a log that has nothing.
 const NEW: Head = Head { seq: 1, change: 1, count: 0, newest: Millis(0) };
+/// A log of so many MiB takes a slow disk seconds to read.
+const LONG_READING: u64 = 64;
 /// Journals of format 2 had so many bytes.
 const UNTITLED: u64 = 16 << 20;
 
@@ -71,6 +73,17 @@ pub(crate) fn rehearse<M: Medium>(
         };
     };
     let is_believed = is_same_life(medium)?;
+    if !is_believed {
+        let mebibytes = store.len()? >> 20;
+        if mebibytes >= LONG_READING {
+            tracing::info!(
+                mebibytes,
+                "every page of the delivery log is compared with its checksum, once after each start of the machine; \
+                 nothing is accepted until then"
+            );
+        }
+        medium.read_ahead();
+    }
     let mut rehearsal = Rehearsal { medium, store: Some(store), is_believed };
     // redb can panic on a damaged page.
     let opened = catch_unwind(AssertUnwindSafe(|| open_as(&mut rehearsal, key, loss)));

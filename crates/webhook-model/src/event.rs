@@ -80,7 +80,10 @@ impl Serialize for Event {
 impl Event {
     /// The default body: compact JSON. It is also the form in which the log keeps the event.
     pub fn body(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default() // strings, integers and JSON values always serialise
+        // Strings, integers and JSON values always serialise.
+        let mut body = serde_json::to_vec(self).unwrap_or_default();
+        body.shrink_to_fit(); // it grew by doubling, and many are held at once
+        body
     }
 }
 

@@ -17,6 +17,10 @@ use crate::{guests::Guest, health, live::Live, metrics, rpc::middleware::BadRequ
 const BODY_TIME: Duration = Duration::from_secs(10);
 /// Requests taken in at once; more wait their turn.
 const CONCURRENT: usize = 256;
+/// Bodies held at once, in KiB, besides small ones; what is more is not read until there is room.
+const HELD: u32 = (limits::REQUEST_BYTES >> 10) as u32;
+/// A smaller body waits for no room: all that may come at once take no more than one large one.
+const SMALL: usize = limits::REQUEST_BYTES / CONCURRENT;
 /// Bodies worked on at once, in KiB; a larger one has its turn alone. Reading, parsing and storing one takes several
 /// times its size.
 const WORKED_ON: u32 = 2 << 10;
@@ -31,6 +35,7 @@ pub struct Front {
     address: SocketAddr,
     allowed_hosts: Vec<String>,
     room: Semaphore,
+    held: Semaphore,
     work: Semaphore,
 }
 
@@ -43,8 +48,8 @@ impl Front {
         allowed_hosts: Vec<String>,
     ) -> Self {
         let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
-        let (room, work) = (Semaphore::new(CONCURRENT), Semaphore::new(WORKED_ON as usize));
-        Self { live, vitals, address, allowed_hosts, room, work }
+        let [room, held, work] = [CONCURRENT, HELD as usize, WORKED_ON as usize].map(Semaphore::new);
+        Self { live, vitals, address, allowed_hosts, room, held, work }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -82,6 +87,9 @@ impl Front {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(header::AUTHORIZATION);
         parts.extensions.insert(caller);
+        let Ok(_held) = self.held.acquire_many(held(&body)).await else {
+            return Ok(plain(StatusCode::SERVICE_UNAVAILABLE, ""));
+        };
         let bytes = match take_in(body).await {
             Ok(bytes) => bytes,
             Err(answer) => return Ok(answer),
@@ -192,6 +200,16 @@ async fn read_away(incoming: &mut Incoming) {
         }
     };
     let _ = tokio::time::timeout(BODY_TIME, reading).await;
+}
+
+/// The room that a body needs, in KiB; one that does not say how long it is needs all.
+fn held(incoming: &Incoming) -> u32 {
+    let most = incoming.size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    match most {
+        Some(bytes) if bytes <= SMALL => 0,
+        Some(bytes) => u32::try_from(bytes >> 10).map_or(HELD, |room| (room + 1).min(HELD)),
+        None => HELD,
+    }
 }
 
 /// A request's whole body, or the answer to one that is too large or too slow.

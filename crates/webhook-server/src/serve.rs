@@ -88,6 +88,7 @@ impl Sidecar {
         let listener = Listener::bind(&config).await?;
         let address = listener.address()?;
         let store = medium::File::new(data.store());
+        systemd::tell(NotifyState::Status("opening the delivery log"));
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await?;
         let log = log.map_err(|error| anyhow!(advice::of_open(&error)))?;
         let callers = early.map_or_else(callers, Ok)?;
@@ -145,6 +146,7 @@ impl Sidecar {
         let space = tokio::spawn(upkeep::guard_space(self.log.clone(), self.data.clone(), stop.clone()));
         let gone = &self.vitals.dispatcher_gone;
         let dispatcher = tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(gone), stop.child_token())?);
+        systemd::tell(NotifyState::Status("accepting and delivering"));
         systemd::tell(NotifyState::Ready);
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(gone), stop.clone()));
         accept(self.listener, Arc::new(self.front), self.service, stop).await;

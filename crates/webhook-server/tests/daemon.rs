@@ -25,7 +25,8 @@ fn systemd_hears_ready_then_beats_then_stopping() {
     };
     let environment = [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "300000")];
     operator.start_with(&[], &environment);
-    assert_eq!(hear(), "READY=1");
+    let start = ["STATUS=opening the delivery log", "STATUS=accepting and delivering", "READY=1"];
+    assert_eq!([hear(), hear(), hear()], start);
     assert_eq!([hear(), hear(), hear()], ["WATCHDOG=1"; 3]);
     operator.stop();
     let last = std::iter::repeat_with(hear).find(|word| word != "WATCHDOG=1");

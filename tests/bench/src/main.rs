@@ -13,6 +13,7 @@ mod hanging;
 mod latency;
 mod load;
 mod machine;
+mod memory;
 mod receiver;
 mod report;
 mod scene;
@@ -38,7 +39,7 @@ struct Options {
     /// Also the series that take long: a million pending, logs of one and five million deliveries.
     #[arg(long)]
     full: bool,
-    /// Only these parts (throughput, latency, hanging, other, counts, backlog, grown).
+    /// Only these parts (throughput, latency, hanging, memory, other, counts, backlog, grown).
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Keep the folder with the measured data, logs and callgrind's counts.
@@ -120,6 +121,10 @@ async fn measure(bench: &Bench, options: &Options, report: &mut Report) -> Resul
     }
     if wanted("hanging") {
         report.hanging = hanging::measure(bench).await?;
+        save(&options.out, report)?;
+    }
+    if wanted("memory") && (options.full || !options.only.is_empty()) {
+        report.memory = Some(memory::measure(bench).await?);
         save(&options.out, report)?;
     }
     if let Some(url) = options.other.as_ref().filter(|_| wanted("other")) {

@@ -14,6 +14,7 @@ use crate::{
     latency::Latency,
     load::EVENT_BYTES,
     machine::Machine,
+    memory::{self, Memory},
     throughput::{OtherFigures, Throughput},
 };
 
@@ -24,6 +25,8 @@ pub struct Report {
     pub throughput: Throughput,
     pub latency: Latency,
     pub hanging: Vec<Beside>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Memory>,
     pub other: Option<OtherFigures>,
     pub counts: Vec<Count>,
     pub backlog: Option<Backlog>,
@@ -69,6 +72,9 @@ impl Report {
         }
         if !self.hanging.is_empty() {
             self.write_hanging(out)?;
+        }
+        if let Some(memory) = &self.memory {
+            write_memory(out, memory)?;
         }
         if let Some(other) = &self.other {
             self.write_other(out, other)?;
@@ -210,6 +216,21 @@ impl Report {
 fn latencies(found: Latencies) -> String {
     let Latencies { samples, p50_ms, p95_ms, p99_ms } = found;
     format!("{samples} | {p50_ms:.2} ms | {p95_ms:.2} ms | {p99_ms:.2} ms")
+}
+
+fn write_memory(out: &mut String, memory: &Memory) -> std::fmt::Result {
+    writeln!(
+        out,
+        "## Memory\n\nA thousand subscriptions whose endpoints hang, half of them in the middle of an answer of 63 KiB; \
+         8 callers with calls of about 16 MiB, 4 that list everything. Target: at most {:.0} MiB.\n",
+        memory::MOST_MIB
+    )?;
+    writeln!(out, "| load | events accepted | peak RSS |\n|:--|--:|--:|")?;
+    writeln!(out, "| none | 0 | {:.0} MiB |", memory.idle_mib)?;
+    for series in &memory.series {
+        writeln!(out, "| {} | {} | {:.0} MiB |", series.what, series.accepted, series.peak_mib)?;
+    }
+    writeln!(out)
 }
 
 fn write_counts(out: &mut String, counts: &[Count]) -> std::fmt::Result {

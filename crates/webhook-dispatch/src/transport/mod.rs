@@ -26,6 +26,7 @@ use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limit
 
 pub use self::redact::Secrets;
 use self::resolve::GuardedResolver;
+use crate::held::{Budget, Held};
 
 /// Idle connections kept for one host: as many as attempts may be under way, for all subscriptions may share a host.
 const IDLE_PER_HOST: usize = limits::UNSETTLED;
@@ -33,6 +34,10 @@ const IDLE_PER_HOST: usize = limits::UNSETTLED;
 const IDLE: Duration = Duration::from_secs(30);
 /// Endpoints whose own idle time is remembered.
 const ANNOUNCED: usize = 4096;
+/// Answers that are longer than usual take no more together, until their outcomes are on their way to the disk.
+const ANSWERS_BYTES: usize = 8 << 20;
+/// An answer up to this size waits for no room.
+const USUAL_ANSWER_BYTES: usize = 4 << 10;
 /// What is kept of a `Retry-After` header.
 const RETRY_AFTER_BYTES: usize = 64;
 
@@ -49,15 +54,31 @@ pub struct Request {
     pub secrets: Secrets,
     /// One deadline over the whole attempt: name, connection, request, answer.
     pub timeout: Duration,
+    /// Its endpoint does not do well, so it leaves memory to the others.
+    pub is_troubled: bool,
+    /// How long the same attempt took so far on a connection that was used before and ended without an answer. It
+    /// gets one of its own now.
+    pub again_after: Option<Duration>,
 }
 
 /// What came of it, and how long it took.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Exchange {
     /// Never an error: every failure is data.
     pub outcome: Outcome,
     /// From the start of the attempt to its end.
     pub duration: Duration,
+    /// The connection was used before, and the endpoint closed it before it saw the request. To be sent once more, see
+    /// [`Request::again_after`].
+    pub is_unanswered: bool,
+    /// The room that the answer takes.
+    pub(crate) answer: Option<Held>,
+}
+
+impl From<Outcome> for Exchange {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, duration: Duration::ZERO, is_unanswered: false, answer: None }
+    }
 }
 
 /// What makes requests: the network, or a script in tests.
@@ -102,6 +123,7 @@ pub struct HttpTransport {
     tls: rustls::ClientConfig,
     resolver: Arc<GuardedResolver>,
     policy: NetworkPolicy,
+    answers: Arc<Budget>,
 }
 
 /// One client that keeps its connections, and one that makes a new one for each request.
@@ -124,8 +146,14 @@ impl HttpTransport {
         };
         let tls = trust::client_config(listed).map_err(fault)?;
         let resolver = Arc::new(GuardedResolver::new(policy.addresses.clone()));
-        let transport =
-            Self { clients: Mutex::default(), announced: Mutex::default(), tls, resolver, policy };
+        let transport = Self {
+            clients: Mutex::default(),
+            announced: Mutex::default(),
+            tls,
+            resolver,
+            policy,
+            answers: Budget::new(ANSWERS_BYTES),
+        };
         transport.clients(Duration::from_secs(10), IDLE).map_err(|error| {
             SetupError::Client(error.source().map_or_else(|| error.to_string(), ToString::to_string))
         })?;
@@ -201,50 +229,98 @@ impl HttpTransport {
         }
     }
 
-    async fn exchange(&self, request: Request, deadline: Instant) -> Outcome {
+    async fn exchange(&self, request: Request, deadline: Instant) -> Exchange {
         if let Err(outcome) = self.guard(&request.url) {
-            return outcome;
+            return outcome.into();
         }
         let Ok(clients) = self.clients(request.timeout, self.idle(&request.url)) else {
             let message = "the HTTPS client could not be made".to_owned();
-            return Outcome::Failed { failure: Failure::Internal, message };
+            return Outcome::Failed { failure: Failure::Internal, message }.into();
         };
-        match timeout_at(deadline, execute(&clients, &request)).await {
-            Ok(Ok(response)) => {
-                self.hear(&request.url, &response);
-                read_answer(response, deadline, &request.secrets).await
+        let Request { url, headers, body, secrets, timeout, is_troubled, again_after } = request;
+        let mut post = reqwest::Request::new(Method::POST, url.url().clone());
+        *post.headers_mut() = headers;
+        // The network alone has it from here on, and lets go of what it has sent.
+        *post.body_mut() = Some(body.into());
+        let is_fresh = again_after.is_some();
+        let client = if is_fresh { clients.fresh } else { clients.pooled };
+        match timeout_at(deadline, reuse::watched(client.execute(post))).await {
+            Ok((Ok(response), _)) => {
+                self.hear(&url, &response);
+                self.read_answer(response, deadline, &secrets, is_troubled).await
             }
-            Ok(Err(error)) => classify::failed(&error, &request.url.host_port()),
+            Ok((Err(error), has_own_connection)) => Exchange {
+                is_unanswered: !is_fresh && !has_own_connection && classify::was_not_answered(&error),
+                ..classify::failed(&error, &url.host_port()).into()
+            },
             Err(_) => {
-                let (host, timeout) = (request.url.host_port(), request.timeout.as_secs());
+                let (host, timeout) = (url.host_port(), timeout.as_secs());
                 let message = format!("{host} did not answer within {timeout} s");
-                Outcome::Failed { failure: Failure::Timeout, message }
+                Outcome::Failed { failure: Failure::Timeout, message }.into()
             }
         }
+    }
+
+    /// The status line has decided. The body is read as far as the deadline and the limit go.
+    async fn read_answer(
+        &self,
+        mut response: Response,
+        deadline: Instant,
+        secrets: &Secrets,
+        is_troubled: bool,
+    ) -> Exchange {
+        let status = response.status().as_u16();
+        let retry_after = text_of(&response, &header::RETRY_AFTER)
+            .filter(|text| text.len() <= RETRY_AFTER_BYTES)
+            .map(str::to_owned);
+        let is_html = text_of(&response, &header::CONTENT_TYPE)
+            .and_then(|value| value.split(';').next())
+            .map(|kind| kind.trim().to_ascii_lowercase())
+            .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
+        let mut held = self.answers.take(0, is_troubled);
+        let reading = read_body(&mut response, &mut held, deadline);
+        let (bytes, truncated) = reading.await;
+        let (body, cut) = clean(&bytes, truncated);
+        let truncated = truncated || cut;
+        held.set(body.len());
+        let body = secrets.redact(body, truncated);
+        let outcome = Outcome::Response { status, retry_after, body, truncated, is_html };
+        Exchange { answer: Some(held), ..outcome.into() }
     }
 }
 
 impl Transport for HttpTransport {
     async fn send(&self, request: Request) -> Exchange {
+        let before = request.again_after.unwrap_or_default();
         let started = Instant::now();
-        let deadline = started + request.timeout;
-        let outcome = self.exchange(request, deadline).await;
-        Exchange { outcome, duration: started.elapsed() }
+        let deadline = started + request.timeout.saturating_sub(before);
+        let exchange = self.exchange(request, deadline).await;
+        Exchange { duration: before + started.elapsed(), ..exchange }
     }
 }
 
-/// A connection that was used before may be closed by the endpoint just then, before it has seen the request: that one is
-/// sent anew, once, on a connection of its own.
-async fn execute(clients: &Clients, request: &Request) -> reqwest::Result<Response> {
-    let post = || {
-        let mut post = reqwest::Request::new(Method::POST, request.url.url().clone());
-        post.headers_mut().clone_from(&request.headers);
-        *post.body_mut() = Some(request.body.clone().into());
-        post
-    };
-    match reuse::watched(clients.pooled.execute(post())).await {
-        (Err(error), false) if classify::was_not_answered(&error) => clients.fresh.execute(post()).await,
-        (result, _) => result,
+fn text_of<'r>(response: &'r Response, name: &header::HeaderName) -> Option<&'r str> {
+    response.headers().get(name)?.to_str().ok()
+}
+
+/// What came of the answer's body, and whether that is not all. More than usual is read when there is room for it.
+async fn read_body(response: &mut Response, held: &mut Held, deadline: Instant) -> (Vec<u8>, bool) {
+    let mut bytes = Vec::new();
+    loop {
+        let is_long = bytes.len() >= USUAL_ANSWER_BYTES && held.is_empty();
+        if is_long && timeout_at(deadline, held.grow(limits::RESPONSE_BYTES)).await.is_err() {
+            return (bytes, true);
+        }
+        let chunk = match timeout_at(deadline, response.chunk()).await {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => return (bytes, false),
+            Ok(Err(_)) | Err(_) => return (bytes, true),
+        };
+        let room = limits::RESPONSE_BYTES - bytes.len();
+        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if chunk.len() > room {
+            return (bytes, true);
+        }
     }
 }
 
@@ -272,46 +348,6 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupE
     } else {
         Ok(certificates)
     }
-}
-
-/// The status line has decided. The body is read as far as the deadline and the limit go.
-async fn read_answer(mut response: Response, deadline: Instant, secrets: &Secrets) -> Outcome {
-    let status = response.status().as_u16();
-    let retry_after = response
-        .headers()
-        .get(header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok())
-        .filter(|text| text.len() <= RETRY_AFTER_BYTES)
-        .map(str::to_owned);
-    let is_html = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|kind| kind.trim().to_ascii_lowercase())
-        .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
-    let mut bytes = Vec::new();
-    let mut truncated = false;
-    loop {
-        match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => {
-                let room = limits::RESPONSE_BYTES - bytes.len();
-                bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-                if chunk.len() > room {
-                    truncated = true;
-                    break;
-                }
-            }
-            Ok(Ok(None)) => break,
-            Ok(Err(_)) | Err(_) => {
-                truncated = true;
-                break;
-            }
-        }
-    }
-    let (body, cut) = clean(&bytes, truncated);
-    let truncated = truncated || cut;
-    Outcome::Response { status, retry_after, body: secrets.redact(body, truncated), truncated, is_html }
 }
 
 #[cfg(test)]

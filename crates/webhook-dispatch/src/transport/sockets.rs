@@ -24,8 +24,14 @@ async fn post(transport: &HttpTransport, url: &str) -> Outcome {
         body: Bytes::from_static(b"{}"),
         secrets: Secrets::default(),
         timeout: Duration::from_secs(5),
+        is_troubled: false,
+        again_after: None,
     };
-    transport.send(request).await.outcome
+    let exchange = transport.send(request.clone()).await;
+    match exchange.is_unanswered {
+        true => transport.send(Request { again_after: Some(exchange.duration), ..request }).await.outcome,
+        false => exchange.outcome,
+    }
 }
 
 /// Reads one request, which ends with its body `{}`.

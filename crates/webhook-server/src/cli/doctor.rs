@@ -192,9 +192,16 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
     headers.insert("content-type", http::HeaderValue::from_static("application/json"));
     let id = EventId::from_u128(uuid::Uuid::now_v7().as_u128());
     sign::sign(&mut headers, &[], id, SystemClock.now(), &body);
-    let exchange = transport
-        .send(Request { url: Arc::new(url), headers, body, secrets: Secrets::default(), timeout: PATIENCE })
-        .await;
+    let request = Request {
+        url: Arc::new(url),
+        headers,
+        body,
+        secrets: Secrets::default(),
+        timeout: PATIENCE,
+        is_troubled: false,
+        again_after: None,
+    };
+    let exchange = transport.send(request).await;
     let finding = match exchange.outcome {
         Outcome::Response { status, .. } if (200..300).contains(&status) => {
             Fine(format!("HTTP {status} in {} ms", exchange.duration.as_millis()))

@@ -19,6 +19,9 @@ use super::{
     wire,
 };
 
+/// Events of so many bytes are accepted in one commit.
+const PART_BYTES: usize = 2 << 20;
+
 /// So many ids of a call are logged.
 const LOGGED_IDS: usize = 10;
 
@@ -30,19 +33,11 @@ impl Events for Service {
             let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, events.len());
             return Err(Invalid::new(InvalidKind::LimitExceeded, "events", message).into());
         }
-        let read: Vec<Result<Submission, Error>> = events.iter().map(|text| read_event(text.get())).collect();
-        let good: Vec<Submission> = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
-        let now = self.vitals.now();
-        // Enqueued before the first await: a caller that hangs up cannot lose what it handed in.
-        let accepted = self.log.accept(good, now, self.vitals.oldest_event(now));
-        let accepted = accepted.await?;
-        let accepted_to = Wire(Count(accepted.accepted_to));
-        let mut accepted = accepted.each.into_iter();
-        let result = |(text, event): (&&RawValue, _)| match event {
-            Ok(Submission { event_id, .. }) => result(event_id.to_string(), accepted.next()),
-            Err(error) => rejected(told_id(text.get()), error),
-        };
-        let results: Vec<SubmittedEvent> = events.iter().zip(read).map(result).collect();
+        let (mut results, mut accepted_to) = (Vec::with_capacity(events.len()), 0);
+        for part in parts(&events) {
+            accepted_to = self.submit_part(part, &mut results).await?;
+        }
+        let accepted_to = Wire(Count(accepted_to));
         self.vitals.count_submitted(results.iter().map(|result| result.status.0));
         log_submit(&results, started.elapsed());
         Ok(Submitted { results, accepted_to })
@@ -65,6 +60,41 @@ impl Events for Service {
         let found = found.map_err(RpcError::of_cursor)?;
         Ok(EventPage { events: page.items, cursor: found.cursor, more: found.more })
     }
+}
+
+impl Service {
+    /// Adds what became of each; returns the log's count.
+    async fn submit_part(
+        &self,
+        events: &[&RawValue],
+        results: &mut Vec<SubmittedEvent>,
+    ) -> Result<u64, RpcError> {
+        let read: Vec<Result<Submission, Error>> = events.iter().map(|text| read_event(text.get())).collect();
+        let good: Vec<Submission> = read.iter().filter_map(|event| event.as_ref().ok().cloned()).collect();
+        let now = self.vitals.now();
+        // Enqueued before the first await: a caller that hangs up cannot lose what was handed in.
+        let accepted = self.log.accept(good, now, self.vitals.oldest_event(now));
+        let accepted = accepted.await?;
+        let accepted_to = accepted.accepted_to;
+        let mut accepted = accepted.each.into_iter();
+        results.extend(events.iter().zip(read).map(|(text, event)| match event {
+            Ok(Submission { event_id, .. }) => result(event_id.to_string(), accepted.next()),
+            Err(error) => rejected(told_id(text.get()), error),
+        }));
+        Ok(accepted_to)
+    }
+}
+
+/// In their order. What is read and written of one lies several times in memory, so the next one begins when it is on
+/// disk; a caller that sends the same again is told what was.
+fn parts<'e, 'r>(events: &'e [&'r RawValue]) -> impl Iterator<Item = &'e [&'r RawValue]> {
+    let mut bytes = 0;
+    events.chunk_by(move |_, next| {
+        bytes += next.get().len();
+        let fits = bytes <= PART_BYTES;
+        bytes *= usize::from(fits);
+        fits
+    })
 }
 
 /// One line per call: ids, counts, time. Never what an event holds.
@@ -122,4 +152,33 @@ fn result(event_id: String, acceptance: Option<Acceptance>) -> SubmittedEvent {
 
 fn rejected(event_id: Option<String>, error: Error) -> SubmittedEvent {
     SubmittedEvent { event_id, status: Wire(SubmissionStatus::Rejected), error: error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[test]
+    fn large_calls_are_accepted_in_parts_in_their_order_and_none_is_left_out() {
+        for sizes in [vec![10; 1000], vec![200 << 10; 80], vec![1 << 20, 3, 1 << 20, 5, 2 << 20, 7], vec![1]]
+        {
+            let events: Vec<Box<RawValue>> =
+                sizes.iter().map(|size| to_raw_value(&"x".repeat(*size)).unwrap()).collect();
+            let events: Vec<&RawValue> = events.iter().map(|event| &**event).collect();
+            let parts: Vec<_> = parts(&events).collect();
+            let again: Vec<&RawValue> = parts.concat();
+            assert!(
+                again.iter().zip(&events).all(|(a, b)| std::ptr::eq(*a, *b)) && again.len() == events.len()
+            );
+            let bytes = |part: &[&RawValue]| part.iter().map(|event| event.get().len()).sum::<usize>();
+            let largest = sizes.iter().max().unwrap() + 2;
+            assert!(parts.iter().all(|part| bytes(part) <= PART_BYTES + largest));
+            assert!(
+                parts.windows(2).all(|two| bytes(two[0]) + bytes(two[1]) > PART_BYTES),
+                "no more than needed"
+            );
+        }
+    }
 }
