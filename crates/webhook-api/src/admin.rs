@@ -15,6 +15,7 @@ use crate::method::methods;
 
 methods! {
     /// For the sidecar's own commands.
+    #[allow(rustdoc::broken_intra_doc_links)] // [network] is a section of the configuration
     trait Administration {
         /// How the sidecar is: backlog, counts, what is in the way.
         "admin.status": Admin, WORDS, status(GetStatus) -> Status;

@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// For so long what is pending at a start waits for Odoo to say whether this log has the past that Odoo knows.
 const START: Duration = Duration::from_secs(10);
 
-/// Sending waits for Odoo to attach, for at most [`START`].
+/// Sending waits for Odoo to attach, for at most `START`.
 pub async fn wait_for_odoo(log: Log, stop: CancellationToken) {
     let mut hold = log.hold();
     tokio::select! {
@@ -29,7 +29,7 @@ pub async fn wait_for_odoo(log: Log, stop: CancellationToken) {
     }
 }
 
-/// Knocks at the start, and after each move of the feed, at most every [`PACE`] and always after the last, until `stop`.
+/// Knocks at the start, and after each move of the feed, at most every `PACE` and always after the last, until `stop`.
 ///
 /// The address came from the authenticated addon, so neither the address guard nor `allow_http` applies to it.
 pub async fn run(log: Log, client: reqwest::Client, stop: CancellationToken) {

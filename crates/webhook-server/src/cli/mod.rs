@@ -1,6 +1,6 @@
 //! The command line: one command a file.
 //!
-//! Commands that look at a running sidecar ask it by RPC with `<data>/admin_token` ([`client`]); the others read the
+//! Commands that look at a running sidecar ask it by RPC with `<data>/admin_token` (`client`); the others read the
 //! configuration or the files themselves.
 
 mod check_config;
