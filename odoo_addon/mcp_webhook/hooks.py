@@ -22,5 +22,8 @@ def uninstall_hook(env):
         )
     # Nobody is asked for a word any more when the list of hosts goes.
     env.cr.execute("UPDATE mcp_event_subscription SET by_allowed_host = FALSE")
+    # The type of the requests for approval cannot go while there is one of them, also done.
+    requests = env["mail.activity"].sudo().with_context(active_test=False)
+    requests.search([("res_model", "=", "mcp.event.subscription")]).unlink()
     # Saved through the settings, they have no XML id and would stay.
     env["ir.config_parameter"].sudo().search([("key", "=like", PARAMETERS)]).unlink()

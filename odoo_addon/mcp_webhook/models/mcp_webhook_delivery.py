@@ -88,7 +88,7 @@ class McpWebhookDelivery(models.Model):
     )
     model_name = fields.Char(string="Model", readonly=True)
     event_type = fields.Selection(
-        [("create", "Creation"), ("write", "Update"), ("unlink", "Deletion")],
+        [("create", "Create"), ("write", "Write"), ("unlink", "Delete")],
         readonly=True,
     )
     record_ids = fields.Json(string="Record IDs", readonly=True)

@@ -18,6 +18,21 @@ class TestUninstall(WebhookCase):
         self.assertFalse(self.parameters())
         self.assertIn(("subscription.sync", {"subscriptions": []}), self.sidecar.calls)
 
+    def test_requests_go_so_that_their_type_can(self):
+        subscription = self.subscribe()
+        for is_done in (False, True):
+            subscription.sudo().approval = "waiting"
+            subscription._ask_managers()
+            requests = subscription._requests()
+            self.assertTrue(requests)
+            if is_done:
+                requests[:1].with_user(requests[:1].user_id).action_feedback()
+        uninstall_hook(self.env)
+        kind = self.env.ref("mcp_webhook.activity_approval")
+        kind.unlink()
+        self.env.flush_all()
+        self.assertFalse(kind.exists())
+
     @mute_logger("odoo.addons.mcp_webhook.hooks")
     def test_dead_sidecar_does_not_stop_it(self):
         self.sidecar.down = True
