@@ -389,6 +389,27 @@ def test_blocked_address_is_told_on_the_form(line, page):
     shot(page, "subscription_blocked")
 
 
+def test_renamed_field_is_told_on_the_form_and_goes_with_its_repair(line, page):
+    (model,) = line.session.read("ir.model", [("model", "=", "res.partner")], "id")
+    field = line.session.create("ir.model.fields", name="x_before", ttype="char", model_id=model["id"], state="manual")
+    subscription, _ = line.subscribe("res.partner", "write", enrich_fields="name\nx_before")
+    try:
+        line.session.write("ir.model.fields", [field], name="x_after")
+        line.sweep()
+        go(page, line, SUBSCRIPTIONS, ".o_list_view")
+        expect(page.locator(".o_data_row", has_text="x_before")).to_contain_text("Misconfigured")
+        shot(page, "subscription_renamed_list")
+        open_subscription(page, line, subscription)
+        expect(page.locator(".alert-danger", has_text="Misconfigured")).to_contain_text("left out of what is sent")
+        shot(page, "subscription_renamed")
+        line.session.write(MODEL, [subscription], enrich_fields="name\nx_after")
+        open_subscription(page, line, subscription)
+        expect(page.locator(".alert-danger", has_text="Misconfigured")).to_have_count(0)
+    finally:
+        line.session.write(MODEL, [subscription], enrich_fields="name")
+        line.session.call("ir.model.fields", "unlink", [field])
+
+
 def test_chatter_tells_changes_and_no_secret(line, page):
     subscription, _ = line.subscribe("res.partner", url=line.receiver.url + "/services/canary-path")
     open_subscription(page, line, subscription)
