@@ -73,6 +73,7 @@ POINTER = Limit(1024)
 URL = Limit(2048)
 VALUE = Limit(4096, values=1000)
 WORD = Limit(256)
+WORDS = Limit(4096, one_line=False)
 
 # Every text that somebody can write into a field of ours, by the field's name.
 FIELDS = {
@@ -86,6 +87,8 @@ FIELDS = {
     "mcp_webhook_wake_url": URL,
     "name": WORD,
     "payload_template": TEMPLATE,
+    "reason": WORDS,
+    "secret": WORD,
     "success_equals": VALUE,
     "success_pointer": POINTER,
     "watched_field_ids": Limit(16 * 1024, values=1000),

@@ -188,6 +188,9 @@ class TestAdvice(WebhookCase):
         self.assertIn("paused", row.advice)
         self.env["mcp.webhook.outbox"].create({"delivery_id": row.id})
         row.invalidate_recordset()
+        self.assertIn("built within a minute", row.advice)
+        row.event = "{}"
+        row.invalidate_recordset()
         self.assertIn("waits in Odoo", row.advice)
 
     def test_preview_is_offered_where_the_template_is_at_fault(self):

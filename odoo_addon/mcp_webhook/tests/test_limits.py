@@ -19,6 +19,7 @@ from .common import WebhookCase
 
 MODELS = ("mcp.event.subscription", "res.config.settings")
 MOST_MEMORY = 64 << 20
+MOST_SECONDS = 2  # of a processor, as no call may cost more
 MIB = 1 << 20
 # Too much of each kind, and what a parser or a walk would make of it.
 HUGE = {
@@ -122,6 +123,21 @@ class TestLimits(WebhookCase):
                     continue
                 for text in self.texts(name):
                     self.assertIn(text, limits.FIELDS, f"{name}.{text}")
+
+    def test_dialogs_hold_their_texts_to_it(self):
+        dialogs = [
+            name
+            for name, model in self.env.registry.items()
+            if "mcp.webhook.dialog" in model._inherit and self.texts(name)
+        ]
+        self.assertTrue(dialogs)
+        given = {"subscription_id": self.subscription.id}
+        for name in dialogs:
+            for text in self.texts(name):
+                value = "x" * (limits.FIELDS[text].bytes + 1)
+                with self.subTest(dialog=name, field=text):
+                    create = self.env[name].create
+                    self.refused(f"{text}:", create, {**given, text: value})
 
     def test_every_parameter_has_a_limit(self):
         Subscription = self.env["mcp.event.subscription"]
@@ -368,7 +384,7 @@ class TestScanned(BaseCase):
         for name, scan in scanners.items():
             slowest = max(self.shapes(), key=lambda text, s=scan: timed(s, text))
             with self.subTest(scanner=name, begins=slowest[:30], ends=slowest[-10:]):
-                self.assertLess(timed(scan, slowest), 0.3)
+                self.assertLess(timed(scan, slowest), MOST_SECONDS)
 
 
 def timed(scan, text):

@@ -4,6 +4,8 @@ caller may read, in whichever way its id comes in."""
 
 from odoo import api, fields, models
 
+from .. import limits
+
 
 class McpWebhookDialog(models.AbstractModel):
     _name = "mcp.webhook.dialog"
@@ -37,6 +39,7 @@ class McpWebhookDialog(models.AbstractModel):
     @api.model
     def _check_given(self, values):
         """Before anything is computed of it; a constraint would run as superuser."""
+        limits.check_fields(self.env, values)
         given = values.get("subscription_id")
         if isinstance(given, dict):
             given = given.get("id")
