@@ -11,6 +11,7 @@ late: the row keeps the ids, and is built outside the save.
 """
 
 import logging
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -116,6 +117,7 @@ class Judge:
         self._trial = Trial(env.cr, self._milliseconds)
         self._asked = {}
         self._slow_users, self._too_slow_users = set(), set()
+        self._left = {}  # milliseconds, of filters that are asked alone, by user id
         self._statements = {}  # of enrichment, by user id
 
     def __enter__(self):
@@ -268,20 +270,20 @@ class Judge:
     def ask(self, jobs):
         """Ask the filters of many subscriptions in one statement for each user, so that a
         save waits no longer for many than for one. Where that does not work, each is
-        asked alone, later, and has its share of the time.
+        asked alone, later, and all of one user's have one statement's time.
 
         :param jobs: `[(Setting, model name, ids)]`
         """
-        by_user = {}
+        by_user, jobs = {}, [j for j in jobs if j[0].user_id not in self._slow_users]
         self._statements.clear()
+        for setting, _model_name, _ids in jobs:
+            self._left.pop(setting.user_id, None)
         try:
             for setting, model_name, ids in jobs:
-                if setting.user_id in self._slow_users:
-                    continue
                 queries = by_user.setdefault(setting.user_id, {})
                 queries.update(self._queries(setting, model_name, ids))
         except psycopg2.Error:
-            self._begin_again(sum(map(len, by_user.values())))
+            self._begin_again(*(setting.user_id for setting, _model_name, _ids in jobs))
             return
         for user_id, queries in by_user.items():
             if len(queries) < 2:
@@ -289,15 +291,16 @@ class Judge:
             try:
                 self._answer(queries)
             except psycopg2.errors.QueryCanceled:
-                self._begin_again()
+                self._begin_again(user_id)
                 self._slow_users.add(user_id)
             except Exception:
                 # the database's, or of a model's own code: each is asked alone
-                self._begin_again(len(queries))
+                self._begin_again(user_id)
 
-    def _begin_again(self, parts=1):
-        """:param parts: how many statements share one's time from now on"""
-        self._trial.again(self._milliseconds // max(parts, 1))
+    def _begin_again(self, *user_ids):
+        """:param user_ids: whose filters, asked alone, share one statement's time each"""
+        self._left.update(dict.fromkeys(user_ids, self._milliseconds))
+        self._trial.again(self._milliseconds)
 
     def _queries(self, setting, model_name, ids):
         try:
@@ -334,12 +337,26 @@ class Judge:
         """
         for question in self._questions(setting, model_name, ids, domain):
             if question not in self._asked:
-                answer = question.query(self)
-                if isinstance(answer, Query):
-                    self._try()
-                    answer = question.readable(answer.get_result_ids())
-                self._asked[question] = answer
+                with self._timed(setting.user_id):
+                    self._asked[question] = self._asked_alone(question)
             yield question.model.browse(self._asked[question])
+
+    def _asked_alone(self, question):
+        answer = question.query(self)
+        if isinstance(answer, Query):
+            self._try(question.model.env.uid)
+            answer = question.readable(answer.get_result_ids())
+        return answer
+
+    @contextmanager
+    def _timed(self, user_id):
+        """It comes out of what the user's filters have left, if that is limited."""
+        begun = time.monotonic()
+        try:
+            yield
+        finally:
+            if user_id in self._left:
+                self._left[user_id] -= (time.monotonic() - begun) * 1000
 
     def _questions(self, setting, model_name, ids, domain=None):
         if model_name not in self.env:
@@ -428,10 +445,13 @@ class Judge:
                 return lang
         return DEFAULT_LANG
 
-    def _try(self):
+    def _try(self, user_id=None):
         """From here on statements may fail, and records may be changed by what reads
-        them."""
-        self._trial.open(milliseconds=self._milliseconds)
+        them.
+
+        :param user_id: whose filter is asked
+        """
+        self._trial.open(milliseconds=self._left.get(user_id, self._milliseconds))
 
 
 @dataclass(frozen=True)
@@ -455,7 +475,7 @@ class Question:
             return ()
         if self.domain.is_true() and self._reads_everything():
             return self.ids
-        judge._try()  # a field's own way to search may ask the database
+        judge._try(self.model.env.uid)  # a field's own way to search may ask the database
         model = self.model.with_context(active_test=False)
         try:
             # stored before there was such a rule, or the field was another one then

@@ -631,6 +631,40 @@ class TestBudget(WebhookCase):
             self.assertIn("too long", row.error_message)
         self.assertEqual(len(self.events(quick)), 1, "another user's is told")
 
+    @mute_logger("odoo.sql_db")
+    def test_filters_asked_alone_at_a_deletion_share_one_statement_s_time(self):
+        """Together they are too slow, alone none is: still not one after the other."""
+        asked, failing = [], []
+
+        def slow(model, operator, value):
+            asked.append(value)
+            if failing and len(asked) == 1:
+                model.env.cr.execute("SELECT 1/0")
+            return [("id", "in", SQL("(SELECT c.id FROM pg_sleep(0.4), res_country c)"))]
+
+        self.patch(type(self.env["res.country"]), "_search_display_name", slow)
+        user = new_test_user(self.env, "stranger", groups="base.group_user")
+        made = [
+            self.subscribe(
+                user_id=user.id,
+                event_type="unlink",
+                domain=f"[('country_id.display_name', '=', '{n}')]",
+            )
+            for n in range(6)
+        ]
+        quick = self.subscribe(event_type="unlink")
+        for what, together in (("too slow together", 6), ("cannot be asked so", 1)):
+            failing[:] = [what] if together == 1 else []
+            partner = self.Partner.create({"name": what, "country_id": 1})
+            self.commit()
+            asked.clear()
+            with self.subTest(what=what), patch.object(judge, "STATEMENT_MS", 600):
+                partner.unlink()
+                self.assertEqual(len(asked) - together, 2, "the rest was not waited for")
+                for subscription in made[1:]:
+                    self.assertIn("too long", self.rows(subscription)[-1].error_message)
+                self.assertEqual(len(self.rows(quick)[-1].record_ids), 1)
+
     def test_deletion_keeps_what_it_had(self):
         subscription = self.subscribe(event_type="unlink", enrich_fields="name\nref")
         self.patch(judge.payload, "MAX_VALUES", 1)
