@@ -89,6 +89,12 @@ class McpWebhookOutbox(models.Model):
         super()._submit_after_commit(registry, subscription_ids, paused_ids)
 
     @classmethod
+    def _submit_built(cls, registry, subscription_ids):
+        """Their rows say who caused them; the origin here is the cron's."""
+        if cls._break_loops(registry, subscription_ids):
+            super()._submit_built(registry, subscription_ids)
+
+    @classmethod
     def _sweep(cls, registry):
         if cls._break_loops(registry, None):
             return super()._sweep(registry)

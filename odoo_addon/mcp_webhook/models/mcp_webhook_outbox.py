@@ -169,7 +169,11 @@ class McpWebhookOutbox(models.Model):
             except Exception:
                 _logger.exception("The event of delivery %s waits on", after)
         if built - {None}:
-            cls._submit_quietly(registry, built - {None}, frozenset())
+            cls._submit_built(registry, built - {None})
+
+    @classmethod
+    def _submit_built(cls, registry, subscription_ids):
+        cls._submit_quietly(registry, subscription_ids, frozenset())
 
     @api.model
     def _waiting(self, subscription_ids, older_than=None, after=0):

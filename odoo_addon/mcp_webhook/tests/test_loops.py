@@ -173,6 +173,36 @@ class TestLoops(WebhookCase):
         self.sweep()
         self.assertPaused()
 
+    def test_what_is_built_late_is_looked_at_before_it_leaves(self):
+        """By a server action, and where the save had no time for it."""
+        for trigger in ("action", "event"):
+            with self.subTest(trigger=trigger):
+                self.subscription = self.subscribe(on_demand=True, event_type="write")
+                self.put_down(loop.PER_RECORD, trigger)
+                self.sweep()
+                self.assertFalse(self.subscription.paused)
+                self.subscription = self.subscribe(on_demand=True, event_type="write")
+                self.put_down(loop.PER_RECORD + 1, trigger)
+                self.sweep()
+                self.assertPaused()
+
+    def test_a_mark_that_comes_back_to_what_is_built_late(self):
+        cause = None
+        for hop in range(loop.HOPS + 1):
+            self.assertFalse(self.subscription.paused, hop)
+            known = self.rows(self.subscription)
+            self.put_down(1, "action", (cause, False))
+            self.sweep()
+            cause = (self.rows(self.subscription) - known).event_uuid
+        self.assertPaused()
+
+    def put_down(self, count, trigger, origin=PROGRAM):
+        """Rows without an event yet."""
+        with patch.object(loop, "origin", lambda: origin):
+            for _event in range(count):
+                self.subscription._put_down(self.partner.ids, trigger)
+            self.commit()
+
 
 @tagged("post_install", "-at_install")
 class TestOrigin(BaseCase):
