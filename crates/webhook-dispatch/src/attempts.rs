@@ -32,8 +32,6 @@ pub(crate) struct Work {
     pub prepared: Option<Arc<Prepared>>,
     /// The room that it takes.
     pub held: Held,
-    /// Its endpoint does not do well.
-    pub is_troubled: bool,
 }
 
 /// An attempt that ended.
@@ -43,11 +41,11 @@ pub(crate) struct Done {
     pub attempt: Attempt,
     pub finished: decide::Finished,
     pub prepared: Option<Arc<Prepared>>,
-    /// The room that its answer and its payload take.
-    pub held: [Option<Held>; 2],
+    /// The room that its payload takes.
+    pub held: Option<Held>,
 }
 
-type Ended = (decide::Finished, [Option<Held>; 2]);
+type Ended = (decide::Finished, Option<Held>);
 
 /// What attempts need of the world.
 pub(crate) struct Means<T, C> {
@@ -134,9 +132,9 @@ impl<T: Transport, C: Clock> Attempts<T, C> {
 
 /// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
 async fn make<T: Transport, C: Clock>(means: &Means<T, C>, work: Box<Work>) -> Done {
-    let Work { lane, row: DueRow { seq, attempt, body }, prepared, held, is_troubled } = *work;
+    let Work { lane, row: DueRow { seq, attempt, body }, prepared, held } = *work;
     let source = Source { log: &means.log, clock: &*means.clock, lane, seq };
-    let once = Once { means, source, attempt: &attempt, is_troubled };
+    let once = Once { means, source, attempt: &attempt };
     let made = AssertUnwindSafe(once.make(prepared.as_deref(), body, held)).catch_unwind().await;
     let (finished, held) = made.unwrap_or_else(|_| {
         let message = "the attempt panicked; please report it".to_owned();
@@ -150,7 +148,6 @@ struct Once<'a, T, C> {
     means: &'a Means<T, C>,
     source: Source<'a, C>,
     attempt: &'a Attempt,
-    is_troubled: bool,
 }
 
 /// A request, and what is kept of its payload for the record.
@@ -182,7 +179,7 @@ impl<T: Transport, C: Clock> Once<'_, T, C> {
             if exchange.is_unanswered
                 && let Some(body) = self.source.body().await
             {
-                let held = self.means.bodies.take(prepared.weight(&body), self.is_troubled);
+                let held = self.means.bodies.take(prepared.weight(&body));
                 made = self.request(prepared, body, held).await;
                 let again_after = Some(exchange.duration);
                 made = made.map(|(request, kept)| (Request { again_after, ..request }, kept));
@@ -192,24 +189,25 @@ impl<T: Transport, C: Clock> Once<'_, T, C> {
         }
     }
 
-    async fn request(&self, prepared: &Prepared, body: Bytes, mut held: Held) -> Made {
-        let payload = match prepared.templating() {
-            None => body,
+    async fn request(&self, prepared: &Prepared, body: Bytes, held: Held) -> Made {
+        prepared.url()?;
+        let (payload, held) = match prepared.templating() {
+            None => (body, held),
             Some(template) => {
-                Bytes::from(self.means.renderer.payload(template, body, &mut held, &self.source).await?)
+                let (text, held) = self.means.renderer.payload(template, body, held, &self.source).await?;
+                (Bytes::from(text), held)
             }
         };
         let (payload, kept) = match payload.len() > KEPT_BYTES {
             true => (held.with(payload), Kept::Source),
             false => (payload.clone(), Kept::Whole(payload, held)),
         };
-        let request = prepared.request(self.attempt, payload, self.means.clock.now())?;
-        Ok((Request { is_troubled: self.is_troubled, ..request }, kept))
+        Ok((prepared.request(self.attempt, payload, self.means.clock.now())?, kept))
     }
 
     async fn ended(&self, prepared: &Prepared, exchange: Exchange, kept: Kept) -> Ended {
         let at = self.means.clock.now();
-        let Exchange { outcome, duration, answer, .. } = exchange;
+        let Exchange { outcome, duration, .. } = exchange;
         let (payload, held) = match (kept, prepared.templating()) {
             // The log has it.
             (_, None) => (Some(String::new()), None),
@@ -218,17 +216,19 @@ impl<T: Transport, C: Clock> Once<'_, T, C> {
             }
             // The same comes of the same event.
             (Kept::Source, Some(template)) => {
-                let mut held = self.means.outcomes.take(0, self.is_troubled);
-                let again = self.means.renderer.again(template, &mut held, &self.source).await;
-                (again.ok(), Some(held))
+                let held = self.means.outcomes.take(0);
+                match self.means.renderer.again(template, held, &self.source).await {
+                    Ok((text, held)) => (Some(text), Some(held)),
+                    Err(_) => (None, None),
+                }
             }
         };
         let finished = decide::Finished { payload, outcome, duration: Some(duration), at };
-        (finished, [answer, held])
+        (finished, held)
     }
 
     fn nothing_sent(&self, outcome: Outcome) -> Ended {
         let at = self.means.clock.now();
-        (decide::Finished { payload: None, outcome, duration: None, at }, [None, None])
+        (decide::Finished { payload: None, outcome, duration: None, at }, None)
     }
 }

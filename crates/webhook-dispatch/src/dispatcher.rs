@@ -125,7 +125,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
-            unsettled_held: outcomes.take(0, false),
+            unsettled_held: outcomes.take(0),
             bodies,
             outcomes,
             unrecorded: Vec::new(),
@@ -209,6 +209,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 self.hand_in();
             }
         }
+        self.collect();
         self.attempts.abort();
         self.hand_in();
         self.hurry();
@@ -253,7 +254,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     /// An outcome that is to go to the writer.
     fn record(&mut self, settlement: Settlement) {
         self.unsettled += 1;
-        self.unsettled_held.merge(self.outcomes.take(weight(&settlement), false));
+        self.unsettled_held.merge(self.outcomes.take(weight(&settlement)));
         self.unrecorded.push(settlement);
     }
 
@@ -444,9 +445,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             (Some(body), Some(prepared)) => prepared.weight(body),
             _ => 0,
         };
-        let is_troubled = lane.pace().is_troubled();
-        let held = self.bodies.take(bytes, is_troubled);
-        self.attempts.start(Work { lane: id, row, prepared, held, is_troubled });
+        let held = self.bodies.take(bytes);
+        self.attempts.start(Work { lane: id, row, prepared, held });
     }
 }
 

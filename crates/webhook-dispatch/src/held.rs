@@ -44,9 +44,9 @@ impl Budget {
     }
 
     /// Takes so many bytes, whether there is room for them or not.
-    pub fn take(self: &Arc<Self>, bytes: usize, is_troubled: bool) -> Held {
+    pub fn take(self: &Arc<Self>, bytes: usize) -> Held {
         self.taken.fetch_add(bytes, SeqCst);
-        Held { budget: Arc::clone(self), bytes, is_troubled }
+        Held { budget: Arc::clone(self), bytes }
     }
 
     /// What is left. Where that is no more than `enough`, [`Self::woken`] ends when some is given back.
@@ -84,14 +84,9 @@ impl Budget {
 pub(crate) struct Held {
     budget: Arc<Budget>,
     bytes: usize,
-    is_troubled: bool,
 }
 
 impl Held {
-    pub fn is_empty(&self) -> bool {
-        self.bytes == 0
-    }
-
     /// From now on it is so much, whether there is room or not.
     pub fn set(&mut self, bytes: usize) {
         let before = std::mem::replace(&mut self.bytes, bytes);
@@ -109,7 +104,7 @@ impl Held {
             let mut freed = pin!(budget.freed.notified());
             // From here on nothing that is given back is missed.
             freed.as_mut().enable();
-            if budget.room(self.is_troubled) >= more {
+            if budget.room(false) >= more {
                 return self.set(self.bytes + more);
             }
             freed.await;
@@ -125,7 +120,7 @@ impl Held {
     pub fn split(&mut self, bytes: usize) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Self { budget: Arc::clone(&self.budget), bytes, is_troubled: self.is_troubled }
+        Self { budget: Arc::clone(&self.budget), bytes }
     }
 
     /// Bytes that give their part back when the last of their owners, the network among them, has dropped them.
@@ -155,31 +150,30 @@ mod tests {
     #[test]
     fn who_needs_more_waits_until_it_is_given_back_and_nothing_stays_taken() {
         let budget = Budget::new(800);
-        let mut one = budget.take(500, false);
-        let (mut ill, mut well) = (budget.take(0, true), budget.take(0, false));
-        assert!(ill.grow(250).now_or_never().is_none(), "an eighth is left to the others");
-        assert!(well.grow(250).now_or_never().is_some());
-        drop(budget.take(700, false)); // whatever there is
+        let (mut one, mut other) = (budget.take(500), budget.take(0));
+        assert_eq!((budget.room(false), budget.room(true)), (300, 200), "an eighth is left to the others");
+        assert!(other.grow(301).now_or_never().is_none());
+        assert!(other.grow(250).now_or_never().is_some());
+        drop(budget.take(700)); // whatever there is
         let part = one.split(200).with(vec![0; 200]);
         let copy = part.clone();
         drop(part);
         assert_eq!(budget.taken(), 750, "somebody still has the bytes");
-        assert!(ill.grow(150).now_or_never().is_none());
+        assert!(other.grow(150).now_or_never().is_none());
         drop(copy);
-        assert!(ill.grow(150).now_or_never().is_some());
-        well.merge(ill);
-        well.set(10);
-        drop(one);
+        assert!(other.grow(150).now_or_never().is_some());
+        one.merge(other);
+        one.set(10);
         assert_eq!(budget.taken(), 10);
-        drop(well);
+        drop(one);
         assert_eq!(budget.taken(), 0);
     }
 
     #[tokio::test]
     async fn whoever_waits_is_woken() {
         let budget = Budget::new(100);
-        let first = budget.take(100, false);
-        let mut second = budget.take(0, false);
+        let first = budget.take(100);
+        let mut second = budget.take(0);
         let waiting = tokio::spawn(async move { second.grow(60).await });
         tokio::task::yield_now().await;
         assert_eq!(budget.room_or_wake(false, 0), 0);

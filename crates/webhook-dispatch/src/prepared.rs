@@ -68,15 +68,21 @@ impl Prepared {
         body.len() + if self.posts_event_body() { 0 } else { limits::PAYLOAD_BYTES }
     }
 
+    /// Where it goes.
+    ///
+    /// # Errors
+    /// Nowhere.
+    pub fn url(&self) -> Result<&Arc<EndpointUrl>, Outcome> {
+        let message = || "the subscription has no URL, so nothing was sent".to_owned();
+        self.url.as_ref().ok_or_else(|| failed(Failure::Inactive, message()))
+    }
+
     /// Signs one attempt.
     ///
     /// # Errors
     /// There is nowhere to send it, or it is too large.
     pub fn request(&self, attempt: &Attempt, payload: Bytes, now: Millis) -> Result<Request, Outcome> {
-        let Some(url) = &self.url else {
-            let message = "the subscription has no URL, so nothing was sent".to_owned();
-            return Err(failed(Failure::Inactive, message));
-        };
+        let url = self.url()?;
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
                 format!("the payload has {} bytes, {} are allowed", payload.len(), limits::PAYLOAD_BYTES);
@@ -95,7 +101,6 @@ impl Prepared {
             body: payload,
             secrets: self.secrets.clone(),
             timeout: endpoint.timeout,
-            is_troubled: false,
             again_after: None,
         })
     }

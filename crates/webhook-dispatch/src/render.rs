@@ -10,7 +10,7 @@ use webhook_model::{Failure, Invalid, Outcome, Subscription, SubscriptionId, lim
 
 use crate::{
     clock::Clock,
-    held::Held,
+    held::{Budget, Held},
     kept::{self, Compiled},
     prepared::failed,
     template::{Effort, Template},
@@ -22,6 +22,10 @@ const PROMPT_BYTES: usize = 32 << 10;
 const MOST: usize = limits::EVENT_BYTES + limits::PAYLOAD_BYTES;
 /// How long one waits until the log is asked again, while it is compacted or opened anew.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How often it is asked while it says that it works; a compaction takes minutes at most.
+const PATIENCE: usize = 600;
+/// Payloads that were much work, and that the network does not have yet, take no more together.
+const RENDERED_BYTES: usize = 8 << 20;
 
 /// Where an attempt reads its event again.
 pub(crate) struct Source<'a, C> {
@@ -32,14 +36,19 @@ pub(crate) struct Source<'a, C> {
 }
 
 impl<C: Clock> Source<'_, C> {
-    /// The event's body; none where it is not there any more.
+    /// The event's body; none where it is not there any more, or cannot be read though the store works.
     pub async fn body(&self) -> Option<Bytes> {
-        loop {
+        let health = self.log.health();
+        for _ in 0..PATIENCE {
             match self.log.read(|snapshot| snapshot.one(self.lane, self.seq)) {
                 Ok(row) => return row?.body,
                 Err(_) => self.clock.sleep(PAUSE).await,
             }
+            while !health.borrow().works() {
+                self.clock.sleep(PAUSE).await;
+            }
         }
+        None
     }
 }
 
@@ -50,40 +59,53 @@ pub(crate) struct Renderer {
     first: Semaphore,
     /// Payloads that were sent, and are made again for the record.
     again: Semaphore,
+    /// Room that nobody but the one whose turn it is takes, so that he gets it.
+    rendered: Arc<Budget>,
 }
 
 impl Renderer {
     pub fn new() -> Self {
-        Self { first: Semaphore::new(1), again: Semaphore::new(1) }
+        let [first, again] = [1, 1].map(Semaphore::new);
+        Self { first, again, rendered: Budget::new(RENDERED_BYTES) }
     }
 
-    /// What a template makes of an event. Nothing is held while it waits its turn.
+    /// What a template makes of an event, and its room. Nothing is held while it waits its turn.
     pub async fn payload<C: Clock>(
         &self,
         template: Templating<'_>,
         body: Bytes,
-        held: &mut Held,
+        mut held: Held,
         source: &Source<'_, C>,
-    ) -> Result<String, Outcome> {
+    ) -> Result<(String, Held), Outcome> {
         if let Some(rendered) = template.promptly(&body) {
-            held.set(rendered.as_ref().map_or(0, String::len));
-            return rendered;
+            let text = rendered?;
+            held.set(text.len());
+            return Ok((text, held));
         }
-        drop(body);
-        held.set(0);
+        drop((body, held));
         let _turn = self.first.acquire().await;
-        template.fully(held, source).await
+        let mut held = self.rendered.take(0);
+        held.grow(MOST).await;
+        let body = source.body().await.ok_or_else(unread)?;
+        template.fully(body, held).await
     }
 
-    /// The same once more, when it was sent and let go.
+    /// The same once more, when it was sent and let go. `held`: of the room of outcomes, which the disk frees.
     pub async fn again<C: Clock>(
         &self,
         template: Templating<'_>,
-        held: &mut Held,
+        mut held: Held,
         source: &Source<'_, C>,
-    ) -> Result<String, Outcome> {
+    ) -> Result<(String, Held), Outcome> {
+        held.grow(MOST).await;
+        let body = source.body().await.ok_or_else(unread)?;
+        if let Some(rendered) = template.promptly(&body) {
+            let text = rendered?;
+            held.set(text.len());
+            return Ok((text, held));
+        }
         let _turn = self.again.acquire().await;
-        template.fully(held, source).await
+        template.fully(body, held).await
     }
 }
 
@@ -109,9 +131,7 @@ impl Templating<'_> {
         }
     }
 
-    async fn fully<C: Clock>(self, held: &mut Held, source: &Source<'_, C>) -> Result<String, Outcome> {
-        held.grow(MOST).await;
-        let body = source.body().await.ok_or_else(unread)?;
+    async fn fully(self, body: Bytes, mut held: Held) -> Result<(String, Held), Outcome> {
         let kept = match self.compiled {
             Compiled::Kept(template, _) => Some(template.clone()),
             Compiled::Anew => None,
@@ -124,8 +144,9 @@ impl Templating<'_> {
         };
         let rendered = tokio::task::spawn_blocking(work).await;
         let rendered = rendered.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic()));
-        held.set(rendered.as_ref().map_or(0, String::len));
-        rendered
+        let text = rendered?;
+        held.set(text.len());
+        Ok((text, held))
     }
 }
 

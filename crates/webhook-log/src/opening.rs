@@ -78,8 +78,7 @@ pub(crate) fn rehearse<M: Medium>(
         if mebibytes >= LONG_READING {
             tracing::info!(
                 mebibytes,
-                "every page of the delivery log is compared with its checksum, once after each start of the machine; \
-                 nothing is accepted until then"
+                "every page of the delivery log is compared with its checksum, as after each start of the machine"
             );
         }
         medium.read_ahead();

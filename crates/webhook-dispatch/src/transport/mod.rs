@@ -19,14 +19,14 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
-use reqwest::{Client, Response, redirect, retry};
+use http_body_util::Full;
+use reqwest::{Body, Client, Response, redirect, retry};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{Instant, timeout_at};
 use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limits};
 
 pub use self::redact::Secrets;
 use self::resolve::GuardedResolver;
-use crate::held::{Budget, Held};
 
 /// Idle connections kept for one host: as many as attempts may be under way, for all subscriptions may share a host.
 const IDLE_PER_HOST: usize = limits::UNSETTLED;
@@ -34,10 +34,6 @@ const IDLE_PER_HOST: usize = limits::UNSETTLED;
 const IDLE: Duration = Duration::from_secs(30);
 /// Endpoints whose own idle time is remembered.
 const ANNOUNCED: usize = 4096;
-/// Answers that are longer than usual take no more together, until their outcomes are on their way to the disk.
-const ANSWERS_BYTES: usize = 8 << 20;
-/// An answer up to this size waits for no room.
-const USUAL_ANSWER_BYTES: usize = 4 << 10;
 /// What is kept of a `Retry-After` header.
 const RETRY_AFTER_BYTES: usize = 64;
 
@@ -54,8 +50,6 @@ pub struct Request {
     pub secrets: Secrets,
     /// One deadline over the whole attempt: name, connection, request, answer.
     pub timeout: Duration,
-    /// Its endpoint does not do well, so it leaves memory to the others.
-    pub is_troubled: bool,
     /// How long the same attempt took so far on a connection that was used before and ended without an answer. It
     /// gets one of its own now.
     pub again_after: Option<Duration>,
@@ -71,13 +65,11 @@ pub struct Exchange {
     /// The connection was used before, and the endpoint closed it before it saw the request. To be sent once more, see
     /// [`Request::again_after`].
     pub is_unanswered: bool,
-    /// The room that the answer takes.
-    pub(crate) answer: Option<Held>,
 }
 
 impl From<Outcome> for Exchange {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, duration: Duration::ZERO, is_unanswered: false, answer: None }
+        Self { outcome, duration: Duration::ZERO, is_unanswered: false }
     }
 }
 
@@ -123,7 +115,6 @@ pub struct HttpTransport {
     tls: rustls::ClientConfig,
     resolver: Arc<GuardedResolver>,
     policy: NetworkPolicy,
-    answers: Arc<Budget>,
 }
 
 /// One client that keeps its connections, and one that makes a new one for each request.
@@ -146,14 +137,8 @@ impl HttpTransport {
         };
         let tls = trust::client_config(listed).map_err(fault)?;
         let resolver = Arc::new(GuardedResolver::new(policy.addresses.clone()));
-        let transport = Self {
-            clients: Mutex::default(),
-            announced: Mutex::default(),
-            tls,
-            resolver,
-            policy,
-            answers: Budget::new(ANSWERS_BYTES),
-        };
+        let transport =
+            Self { clients: Mutex::default(), announced: Mutex::default(), tls, resolver, policy };
         transport.clients(Duration::from_secs(10), IDLE).map_err(|error| {
             SetupError::Client(error.source().map_or_else(|| error.to_string(), ToString::to_string))
         })?;
@@ -237,17 +222,17 @@ impl HttpTransport {
             let message = "the HTTPS client could not be made".to_owned();
             return Outcome::Failed { failure: Failure::Internal, message }.into();
         };
-        let Request { url, headers, body, secrets, timeout, is_troubled, again_after } = request;
+        let Request { url, headers, body, secrets, timeout, again_after } = request;
         let mut post = reqwest::Request::new(Method::POST, url.url().clone());
         *post.headers_mut() = headers;
-        // The network alone has it from here on, and lets go of what it has sent.
-        *post.body_mut() = Some(body.into());
+        // The network alone has it from here on, and lets go of what it has sent: bytes would be kept for a redirect.
+        *post.body_mut() = Some(Body::wrap(Full::new(body)));
         let is_fresh = again_after.is_some();
         let client = if is_fresh { clients.fresh } else { clients.pooled };
         match timeout_at(deadline, reuse::watched(client.execute(post))).await {
             Ok((Ok(response), _)) => {
                 self.hear(&url, &response);
-                self.read_answer(response, deadline, &secrets, is_troubled).await
+                read_answer(response, deadline, &secrets).await.into()
             }
             Ok((Err(error), has_own_connection)) => Exchange {
                 is_unanswered: !is_fresh && !has_own_connection && classify::was_not_answered(&error),
@@ -259,33 +244,6 @@ impl HttpTransport {
                 Outcome::Failed { failure: Failure::Timeout, message }.into()
             }
         }
-    }
-
-    /// The status line has decided. The body is read as far as the deadline and the limit go.
-    async fn read_answer(
-        &self,
-        mut response: Response,
-        deadline: Instant,
-        secrets: &Secrets,
-        is_troubled: bool,
-    ) -> Exchange {
-        let status = response.status().as_u16();
-        let retry_after = text_of(&response, &header::RETRY_AFTER)
-            .filter(|text| text.len() <= RETRY_AFTER_BYTES)
-            .map(str::to_owned);
-        let is_html = text_of(&response, &header::CONTENT_TYPE)
-            .and_then(|value| value.split(';').next())
-            .map(|kind| kind.trim().to_ascii_lowercase())
-            .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
-        let mut held = self.answers.take(0, is_troubled);
-        let reading = read_body(&mut response, &mut held, deadline);
-        let (bytes, truncated) = reading.await;
-        let (body, cut) = clean(&bytes, truncated);
-        let truncated = truncated || cut;
-        held.set(body.len());
-        let body = secrets.redact(body, truncated);
-        let outcome = Outcome::Response { status, retry_after, body, truncated, is_html };
-        Exchange { answer: Some(held), ..outcome.into() }
     }
 }
 
@@ -303,14 +261,26 @@ fn text_of<'r>(response: &'r Response, name: &header::HeaderName) -> Option<&'r 
     response.headers().get(name)?.to_str().ok()
 }
 
-/// What came of the answer's body, and whether that is not all. More than usual is read when there is room for it.
-async fn read_body(response: &mut Response, held: &mut Held, deadline: Instant) -> (Vec<u8>, bool) {
+/// The status line has decided. The body is read as far as the deadline and the limit go.
+async fn read_answer(mut response: Response, deadline: Instant, secrets: &Secrets) -> Outcome {
+    let status = response.status().as_u16();
+    let retry_after = text_of(&response, &header::RETRY_AFTER)
+        .filter(|text| text.len() <= RETRY_AFTER_BYTES)
+        .map(str::to_owned);
+    let is_html = text_of(&response, &header::CONTENT_TYPE)
+        .and_then(|value| value.split(';').next())
+        .map(|kind| kind.trim().to_ascii_lowercase())
+        .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
+    let (bytes, truncated) = read_body(&mut response, deadline).await;
+    let (body, cut) = clean(&bytes, truncated);
+    let truncated = truncated || cut;
+    Outcome::Response { status, retry_after, body: secrets.redact(body, truncated), truncated, is_html }
+}
+
+/// What came of the answer's body, and whether that is not all.
+async fn read_body(response: &mut Response, deadline: Instant) -> (Vec<u8>, bool) {
     let mut bytes = Vec::new();
     loop {
-        let is_long = bytes.len() >= USUAL_ANSWER_BYTES && held.is_empty();
-        if is_long && timeout_at(deadline, held.grow(limits::RESPONSE_BYTES)).await.is_err() {
-            return (bytes, true);
-        }
         let chunk = match timeout_at(deadline, response.chunk()).await {
             Ok(Ok(Some(chunk))) => chunk,
             Ok(Ok(None)) => return (bytes, false),

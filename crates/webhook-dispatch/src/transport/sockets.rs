@@ -24,7 +24,6 @@ async fn post(transport: &HttpTransport, url: &str) -> Outcome {
         body: Bytes::from_static(b"{}"),
         secrets: Secrets::default(),
         timeout: Duration::from_secs(5),
-        is_troubled: false,
         again_after: None,
     };
     let exchange = transport.send(request.clone()).await;
@@ -263,4 +262,42 @@ async fn of_two_addresses_a_dead_one_leaves_time_for_the_other() {
     assert!(matches!(outcome, Outcome::Response { status: 200, .. }), "{outcome:?}");
     server.await.unwrap();
     full.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A body that tells when nobody has it any more.
+struct Watched(Vec<u8>, #[expect(dead_code, reason = "dropped with it")] tokio::sync::oneshot::Sender<()>);
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+#[tokio::test]
+async fn what_the_endpoint_has_read_is_held_no_longer_while_it_hangs() {
+    const BYTES: usize = 250_000;
+    let (listener, address) = listen().await;
+    let (dropped, gone) = tokio::sync::oneshot::channel();
+    let rules = UrlPolicy { allow_http: true, addresses: policy().addresses, own_port: 0 };
+    let request = Request {
+        url: Arc::new(EndpointUrl::parse(&format!("http://{address}/"), &rules).unwrap()),
+        headers: HeaderMap::new(),
+        body: Bytes::from_owner(Watched(vec![b'x'; BYTES], dropped)),
+        secrets: Secrets::default(),
+        timeout: Duration::from_secs(60),
+        again_after: None,
+    };
+    let transport = HttpTransport::new(policy()).unwrap();
+    let sending = tokio::spawn(async move { transport.send(request).await });
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut text = Vec::new();
+    while !text.ends_with(&[b'x'; BYTES]) {
+        assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+    }
+    let head = String::from_utf8_lossy(&text).to_lowercase();
+    assert!(head.contains(&format!("content-length: {BYTES}\r\n")) && !head.contains("transfer-encoding"));
+    assert!(gone.await.is_err(), "it is dropped");
+    assert!(!sending.is_finished(), "and the attempt goes on");
+    stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    assert!(matches!(sending.await.unwrap().outcome, Outcome::Response { status: 200, .. }));
 }

@@ -13,7 +13,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use serde_json::{json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -192,7 +192,8 @@ struct Reply<'a> {
 #[derive(Default, Deserialize)]
 struct Refusal {
     message: Option<String>,
-    data: Option<ErrorData>,
+    /// As [`ErrorData`], unless the sidecar is newer.
+    data: Option<Value>,
 }
 
 /// What the sidecar said, and what to do about it.
@@ -202,7 +203,8 @@ fn advised(method: &str, refusal: Refusal) -> Trouble {
     if method.starts_with("admin.") {
         return Trouble::Refused(message);
     }
-    let advice = match refusal.data.map(|data| data.kind.0) {
+    let data = refusal.data.and_then(|data| serde_json::from_value::<ErrorData>(data).ok());
+    let advice = match data.map(|data| data.kind.0) {
         Some(ErrorKind::NotFound) => "look for it with: mcp-webhookd deliveries list, or subscriptions list",
         Some(ErrorKind::Conflict) => "wait for it with: mcp-webhookd deliveries show",
         Some(ErrorKind::Inactive) => "activate the subscription in Odoo first",

@@ -198,7 +198,6 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
         body,
         secrets: Secrets::default(),
         timeout: PATIENCE,
-        is_troubled: false,
         again_after: None,
     };
     let exchange = transport.send(request).await;

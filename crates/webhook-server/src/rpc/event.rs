@@ -33,14 +33,16 @@ impl Events for Service {
             let message = format!("expected 1 to {} events, got {}", limits::EVENTS_PER_CALL, events.len());
             return Err(Invalid::new(InvalidKind::LimitExceeded, "events", message).into());
         }
-        let (mut results, mut accepted_to) = (Vec::with_capacity(events.len()), 0);
+        let (mut results, mut accepted_to) = (Vec::with_capacity(events.len()), Ok(0));
         for part in parts(&events) {
-            accepted_to = self.submit_part(part, &mut results).await?;
+            accepted_to = self.submit_part(part, &mut results).await;
+            if accepted_to.is_err() {
+                break; // the caller sends all of it again, and is told what was accepted
+            }
         }
-        let accepted_to = Wire(Count(accepted_to));
         self.vitals.count_submitted(results.iter().map(|result| result.status.0));
         log_submit(&results, started.elapsed());
-        Ok(Submitted { results, accepted_to })
+        Ok(Submitted { results, accepted_to: Wire(Count(accepted_to?)) })
     }
 
     async fn read(&self, _: &Caller, wish: ReadEvents) -> Result<EventPage, RpcError> {

@@ -365,12 +365,12 @@ fn read_entry(
     let known = serde_json::from_str(text).ok().and_then(|named: Named<'_>| named.id.parse().ok());
     let mut read = || -> Result<(SubscriptionId, Change), RpcError> {
         together.hold(text)?;
-        let NewSubscription(given) = read::from_text(text, "")?;
-        let id = given.id.0;
-        if !seen.insert(id) {
+        // Also one that is refused otherwise: it is not the other one that is meant.
+        if known.is_some_and(|id| !seen.insert(id)) {
             return Err(RpcError::new(ErrorKind::Conflict, "id: two entries have this id"));
         }
-        Ok((id, Change::read(given, policy)?))
+        let NewSubscription(given) = read::from_text(text, "")?;
+        Ok((given.id.0, Change::read(given, policy)?))
     };
     read().map_err(|error| (known, error))
 }
