@@ -5,6 +5,7 @@ The sidecar alone keeps the old secret, and says until when.
 """
 
 from odoo import api, fields, models
+from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
 from .. import validation
@@ -64,7 +65,26 @@ class McpEventSubscription(models.Model):
         """Step by step, without a gap."""
         self.ensure_one()
         self.check_access("write")
+        self._check_replaceable()
         return self._dialog("mcp.webhook.rotation", self.env._("Replace the Secret"), {})
+
+    def _check_replaceable(self):
+        """The sidecar keeps one secret beside the present one: a second replacement would
+        end the one that the receiver may still have.
+
+        :raise UserError: two sign already
+        """
+        until = self.previous_secret_until
+        if until and until > fields.Datetime.now():
+            raise UserError(
+                self.env._(
+                    "Both secrets sign until %s; replacing again before then would end the "
+                    "older one, which the receiver may still have. If the newer one is "
+                    "lost, set another on the form with 0 hours, and give it to the "
+                    "receiver at once.",
+                    format_datetime(self.env, until),
+                )
+            )
 
     def _overlap_seconds(self):
         """How long the one before is to sign beside the secret that goes with it. The

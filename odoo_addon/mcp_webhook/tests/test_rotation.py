@@ -72,6 +72,38 @@ class TestRotation(WebhookCase):
         self.pull()
         self.assertIn("does not trust us", self.told())
 
+    def test_no_second_replacement_while_both_sign(self):
+        """By a dialog that is opened then, and by one that was open before."""
+        self.switch()
+        until = fields.Datetime.now() + timedelta(hours=24)
+        self.subscription.sudo().previous_secret_until = until
+        by_manager = self.subscription.with_user(self.manager)
+        another = self.dialog.create({"subscription_id": self.subscription.id})
+        for again in (
+            by_manager.action_replace_secret,
+            lambda: another.write({"secret": "third-0123456789abcdef"}),
+        ):
+            with self.assertRaisesRegex(UserError, "Both secrets sign until .*20"):
+                again()
+        self.assertEqual(self.subscription.sudo().secret_value, NEW)
+        past = fields.Datetime.now() - timedelta(seconds=1)
+        self.subscription.sudo().previous_secret_until = past
+        self.assertTrue(by_manager.action_replace_secret())
+
+    def test_where_it_waits_for_approval_then_it_says_so(self):
+        """Headers of another manager's go along with the new secret."""
+        other = new_test_user(
+            self.env, "other", groups="base.group_user,mcp_webhook.group_manager"
+        )
+        self.subscription.with_user(other).webhook_headers = "X-Tenant: acme"
+        self.switch()
+        until = fields.Datetime.now() + timedelta(hours=24)
+        self.subscription.sudo().previous_secret_until = until
+        self.assertEqual(self.subscription.approval, "waiting")
+        self.assertIn("Waits for a manager's approval", self.told())
+        self.assertNotIn("Both", self.told())
+        self.assertEqual(self.dialog.approval, "waiting", "the step is not shown then")
+
     def test_overlap_has_its_limits(self):
         for hours in (0, 169, -1):
             with self.assertRaisesRegex(UserError, "hours: expected"):

@@ -30,6 +30,7 @@ class McpWebhookRotation(models.TransientModel):
         help="So long the old one signs as well; 1 to 168. If it has become known to "
         "somebody, replace it on the form with 0 instead.",
     )
+    approval = fields.Selection(related="subscription_id.approval")
     switched_at = fields.Datetime(readonly=True)
     told = fields.Text(compute="_compute_told")
 
@@ -40,6 +41,7 @@ class McpWebhookRotation(models.TransientModel):
         for dialog in self.filtered("secret"):
             subscription = dialog.subscription_id
             subscription.check_access("write")
+            subscription._check_replaceable()
             if not 1 <= dialog.hours <= MAX_HOURS:
                 raise UserError(
                     self.env._("hours: expected 1 to %s. Example: 24.", MAX_HOURS)
@@ -49,7 +51,9 @@ class McpWebhookRotation(models.TransientModel):
             )
             dialog.write({"step": "both", "switched_at": fields.Datetime.now()})
 
-    @api.depends("step", "subscription_id.previous_secret_until")
+    @api.depends(
+        "step", "subscription_id.previous_secret_until", "subscription_id.approval"
+    )
     @api.depends_context("lang", "tz")
     def _compute_told(self):
         self.subscription_id.check_access("read")
@@ -59,7 +63,10 @@ class McpWebhookRotation(models.TransientModel):
             )
 
     def _until(self):
-        """What the sidecar says, which alone keeps the old one."""
+        """What the sidecar says, which alone keeps the old one. With headers of somebody
+        else's, the new one needs their manager's word or another's."""
+        if self.approval == "waiting":
+            return self.env._("Waits for a manager's approval: nothing is sent.")
         until = self.subscription_id.previous_secret_until
         if until and until > fields.Datetime.now():
             return self.env._(
