@@ -11,6 +11,8 @@ class MailThread(models.AbstractModel):
     _inherit = "mail.thread"
 
     def message_notify(self, *, model=False, res_id=False, **kwargs):
+        if is_ours(self._name):
+            self.check_access("read")
         if is_ours(model) and model in self.env and not self.env.su:
             self.env[model].browse(res_id).check_access("read")
         return super().message_notify(model=model, res_id=res_id, **kwargs)

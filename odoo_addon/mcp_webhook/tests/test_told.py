@@ -271,7 +271,7 @@ class TestReaders(ToldCase):
         self.assertFalse(self.asked_by(self.clerks[0]).message_follower_ids)
 
     def test_nobody_learns_a_name_by_a_notice_to_themselves(self):
-        """Odoo's own door, on the model that all threads have in common."""
+        """Odoo's own door, on the model that all threads have in common, and on ours."""
         other = self.env["res.company"].create({"name": "Other"})
         there = {"company_id": other.id, "company_ids": [(6, 0, other.ids)]}
         far = new_test_user(self.env, "far", groups=MANAGER, **there)
@@ -279,21 +279,31 @@ class TestReaders(ToldCase):
         self.Partner.create({"name": "A"})
         row = self.rows(subscription)
         for user in (self.clerks[0], far, self.manager):
+            user.notification_type = "inbox"  # a mail's header would ask for more
             for record in (subscription, row):
                 self.env.invalidate_all()
 
-                def notify(u=user, r=record):
-                    thread = self.env["mail.thread"].with_user(u)
-                    given = {"model": r._name, "res_id": r.id, "subject": "?"}
-                    note = thread.message_notify(
-                        body="?", partner_ids=u.partner_id.ids, **given
-                    )
-                    return note.with_user(u).record_name
+                def notify(door, u=user, **given):
+                    given.update(subject="?", body="?", partner_ids=u.partner_id.ids)
+                    return door.with_user(u).message_notify(**given).record_name
 
-                if user == self.manager:
-                    self.assertTrue(notify())
-                else:
-                    self.assertRefused(notify)
+                def by_number(r=record):
+                    return notify(self.env["mail.thread"], model=r._name, res_id=r.id)
+
+                def on_itself(u=user):
+                    # what Odoo would read of the record, and be refused for
+                    return notify(
+                        subscription,
+                        record_alias_domain_id=False,
+                        record_company_id=u.company_id.id,
+                        reply_to="a@example.com",
+                    )
+
+                for call in (by_number, on_itself):
+                    if user == self.manager:
+                        self.assertTrue(call())
+                    else:
+                        self.assertRefused(call)
 
     def test_what_managers_write_is_for_managers(self):
         subscription = self.asked_by(self.clerks[0])
