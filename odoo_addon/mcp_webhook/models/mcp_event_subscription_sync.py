@@ -225,10 +225,22 @@ class McpEventSubscription(models.Model):
         everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
         for subscription in everything:
             subscription._push(client)
-        for uuid in client.ids() - set(everything.mapped("uuid")):
+        for uuid in self._without_ours(client.ids() - set(everything.mapped("uuid"))):
             _delete(client, uuid)
         client.sync([{}])
         self.env["mcp.webhook.tombstone"].search(Domain.TRUE).unlink()
+
+    @api.model
+    def _without_ours(self, uuids):
+        """Those of no subscription as it is stored now. Many have been pushed since this
+        transaction began, and what was saved meanwhile has been brought there at once."""
+        if not uuids:
+            return uuids
+        with own_environment(self.env.registry) as env:
+            everything = env[self._name].with_context(active_test=False)
+            return uuids - set(
+                everything.search([("uuid", "in", [*uuids])]).mapped("uuid")
+            )
 
     def _push(self, client):
         """Bring one subscription to the sidecar; its refusal becomes `sync_error`."""

@@ -183,6 +183,23 @@ class TestSync(WebhookCase):
                 self.sidecar.calls[-1], ("subscription.sync", {"subscriptions": [{}]})
             )
 
+    def test_what_is_saved_while_the_others_are_pushed_stays_there(self):
+        """Pushing a large set takes minutes; what is saved then is brought at once."""
+        foreign, late = "01890000-0000-7000-8000-000000000000", []
+
+        def page(after=None, limit=None):
+            late.append(known.copy().uuid)
+            self.env.flush_all()
+            return {"subscriptions": [{"id": i} for i in (foreign, *late)], "next": None}
+
+        known = self.subscribe()
+        self.sidecar.on_subscription_list = page
+        self.sidecar.calls.clear()
+        with patch.object(sync, "TOGETHER", 0), self.enter_registry_test_mode():
+            self.env["mcp.event.subscription"]._sync_all()
+        self.assertEqual(len(late), 1)
+        self.assertEqual(self.sent("subscription.delete"), [{"id": foreign}])
+
     def test_who_saves_many_of_them_waits_for_a_few_only(self):
         subscriptions = self.env["mcp.event.subscription"]
         for _number in range(sync.ONE_BY_ONE + 5):
