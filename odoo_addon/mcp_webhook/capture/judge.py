@@ -102,6 +102,18 @@ class Setting:
         )
 
 
+def of_company(model, company_id):
+    """Conditions: records of this company, or of none.
+
+    :param company_id: of the subscription; None or False: any
+    """
+    owner = model._fields.get("company_id")
+    if not company_id or owner is None or not owner._description_searchable:
+        return []
+    # through the ORM: some models have theirs from another one
+    return [("company_id", "in", [company_id, False])]
+
+
 class Judge:
     """Within `with judge:` it may be asked; what it reads is then forgotten.
 
@@ -362,10 +374,7 @@ class Judge:
         if model_name not in self.env:
             raise BrokenSubscription("internal", _lt("The model is not installed."))
         domain = payload.parse_domain(setting.domain) if domain is None else domain
-        owner = self.env[model_name]._fields.get("company_id")
-        if setting.company_id and owner is not None and owner._description_searchable:
-            # through the ORM: some models have theirs from another one
-            domain = [*domain, ("company_id", "in", [setting.company_id, False])]
+        domain = [*domain, *of_company(self.env[model_name], setting.company_id)]
         for company_id, some in self._by_company(setting, model_name, ids, domain):
             model = self.reader(setting, company_id)[model_name]
             key = (model.env, model_name, str(domain), tuple(some))

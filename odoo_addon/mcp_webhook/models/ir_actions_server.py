@@ -64,4 +64,5 @@ class IrActionsServer(models.Model):
         fits = records is not None and records._name == subscription.model_name
         if fits and records.ids and subscription._sends_on_demand():
             subscription._put_down(records.ids, "action")
+            self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
         return False

@@ -9,8 +9,6 @@ from odoo.tools import split_every
 
 from .. import payload
 
-CRON = "mcp_webhook.ir_cron_sweep"
-
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
@@ -48,21 +46,23 @@ class McpEventSubscription(models.Model):
         return action
 
     def _check_can_send_now(self):
+        reason = self._why_not_on_demand() or self._fault()
+        if reason:
+            raise UserError(reason)
+
+    def _why_not_on_demand(self):
+        """Which of its settings lets nothing be sent on demand, or None."""
         if not self.webhook_url:
-            raise UserError(self.env._("Give it a webhook URL first, then send."))
+            return self.env._("Give it a webhook URL first, then send.")
         if not self.active:
-            raise UserError(self.env._("It is inactive: activate it first, then send."))
+            return self.env._("It is inactive: activate it first, then send.")
         if self.approval == "waiting":
-            raise UserError(self.env._("It waits for approval: approve it, then send."))
+            return self.env._("It waits for approval: approve it, then send.")
         if self.event_type == "unlink":
-            raise UserError(
-                self.env._(
-                    "It tells of deletions, and these records exist: nothing to send."
-                )
+            return self.env._(
+                "It tells of deletions, and these records exist: nothing to send."
             )
-        fault = self._fault()
-        if fault:
-            raise UserError(fault)
+        return None
 
     def _sends_on_demand(self):
         """Whether a server action has anything to do here; False for none."""
@@ -95,4 +95,3 @@ class McpEventSubscription(models.Model):
                 for some in split_every(payload.MAX_RECORDS, sorted(ids))
             ]
         )
-        self.env.ref(CRON).sudo()._trigger()

@@ -1,13 +1,21 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Many records sent on demand, at a pace, with what has been done of it."""
 
+import logging
+from datetime import timedelta
+
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
+from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 
-from .. import payload
+from .. import payload, validation
+from ..capture.judge import of_company
 from .mcp_webhook_outbox import in_own_transaction
 
+_logger = logging.getLogger(__name__)
+
+MINUTE = timedelta(minutes=1)
 MAX_PACE = 10_000
 
 
@@ -47,6 +55,9 @@ class McpWebhookBackfill(models.Model):
         required=True,
         readonly=True,
     )
+    stepped_at = fields.Datetime("Last Step", readonly=True)
+    # empty where somebody has paused it
+    pause_reason = fields.Text("Reason", readonly=True)
 
     @api.depends("subscription_id", "create_date")
     def _compute_display_name(self):
@@ -85,73 +96,115 @@ class McpWebhookBackfill(models.Model):
     def _turn(self, from_states, to):
         self.check_access("read")
         self.subscription_id.check_access("write")
-        self.filtered(lambda b: b.state in from_states).sudo().state = to
+        turned = self.filtered(lambda b: b.state in from_states).sudo()
+        turned.write({"state": to, "pause_reason": False})
 
     # -- step by step --------------------------------------------------------------------
 
     @classmethod
     def _continue(cls, registry):
-        """A minute's worth of each that runs; called once a minute."""
+        """A minute's worth of each that runs and whose minute is over."""
         name = cls._name
 
         def running(env):
             return env[name].search([("state", "=", "running")], order="id").ids
 
         for id_ in in_own_transaction(registry, running):
-            in_own_transaction(registry, lambda env, i=id_: env[name].browse(i)._step())
+            try:
+                cls._continue_one(registry, id_)
+            except Exception:
+                _logger.exception("Backfill %s waits for the next sweep", id_)
+
+    @classmethod
+    def _continue_one(cls, registry, id_):
+        name = cls._name
+        try:
+            in_own_transaction(registry, lambda env: env[name].browse(id_)._step())
+        except PG_CONCURRENCY_EXCEPTIONS_TO_RETRY:
+            raise
+        except Exception as error:
+            # of a filter on what is gone, or of a model's own code: it would be so again
+            _logger.warning("Backfill %s pauses", id_, exc_info=True)
+            kind = type(error).__name__
+            in_own_transaction(
+                registry, lambda env: env[name].browse(id_)._pause_after(kind)
+            )
 
     def _step(self):
         """The next records of this one; `last_id` and their rows go in together."""
+        here = self._locked()
+        now = fields.Datetime.now()
+        if not here or (here.stepped_at and now < here.stepped_at + MINUTE):
+            return
+        here.stepped_at = now
+        try:
+            ids = here._left(here.pace)
+        except UserError as error:
+            here._pause_for(error.args[0])
+            return
+        if ids:
+            sender = here.subscription_id.with_user(here.user_id).sudo()
+            sender._put_down(ids, "backfill")
+            here.write({"last_id": ids[-1], "done": here.done + len(ids)})
+        if len(ids) < here.pace:
+            here.state = "done"
+
+    def _locked(self):
+        """This one, in the language of who sent it, or none where it does not run: whoever
+        pauses it, or another process, waits or comes first."""
         self.ensure_one()
-        # whoever pauses it, or another process, waits or comes first
         self.env.cr.execute(
             "SELECT state FROM mcp_webhook_backfill WHERE id = %s FOR UPDATE", [self.id]
         )
         if self.env.cr.fetchone() != ("running",):
-            return
-        subscription = self.subscription_id
-        if not subscription._sends_on_demand():
-            self.state = "paused"
-            return
-        try:
-            ids = self._left(self.pace)
-        except UserError:
-            self.state = "paused"  # its filter is not one any more, or too slow
-            return
-        if ids:
-            subscription.with_user(self.user_id).sudo()._put_down(ids, "backfill")
-            self.write({"last_id": ids[-1], "done": self.done + len(ids)})
-        if len(ids) < self.pace:
-            self.state = "done"
+            return self.browse()
+        return self.with_context(lang=self.user_id.lang)
+
+    def _pause_after(self, kind):
+        """:param kind: of an exception, by name"""
+        here = self._locked()
+        here._pause_for(here.env._("It cannot be evaluated: %s", kind))
+
+    def _pause_for(self, reason):
+        self.write({"state": "paused", "pause_reason": reason})
 
     def _left(self, limit):
         """Ids of the next records, of those that the subscription's user may read.
 
-        :raise UserError: that cannot be said now
+        :raise UserError: nothing can be sent now, and why
         """
-        model = self.subscription_id._reader()
-        if model is None or not model.has_access("read"):
-            return []
+        subscription = self.subscription_id
+        reason = subscription._why_not_on_demand() or subscription._why_nothing_is_sent()
+        if reason:
+            raise UserError(reason)
         left = Domain("id", ">", self.last_id) & Domain("id", "<=", self.highest_id)
-        domain = self.subscription_id._domain_on_demand(self.domain)
-        found = model.with_context(active_test=False)
-        return self.subscription_id._in_time(
-            lambda: found.search(left & domain, order="id", limit=limit).ids
-        )
+        return subscription._ids_on_demand(self.domain, left, limit)
 
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
-    def _domain_on_demand(self, text):
-        """Its own filter, and what somebody chose.
+    def _ids_on_demand(self, text, within=Domain.TRUE, limit=None):
+        """Ids of the records that match its own filter and `text`, and that its user may
+        read.
 
-        :raise UserError: one of the two cannot be read
+        :raise UserError: that cannot be said, and why
         """
+        model = self._reader()
+        if model is None or not model.has_access("read"):
+            raise UserError(
+                self.env._("%s may not read records of this model.", self.user_id.name)
+            )
+        validation.check_domain(
+            self.env, "domain", text or "[]", self.model_name, self.user_id
+        )
         try:
-            chosen = Domain(payload.parse_domain(text))
-            return Domain(payload.parse_domain(self.domain)) & chosen
+            domain = Domain(payload.parse_domain(text)) & within
+            domain &= Domain(payload.parse_domain(self.domain))
         except (payload.BrokenSubscription, ValueError) as error:
             raise UserError(
                 self.env._("Choose the records by a valid filter.")
             ) from error
+        domain &= Domain(of_company(model, self.company_id.id))
+        found = model.with_context(active_test=False)
+        return self._in_time(lambda: found.search(domain, order="id", limit=limit).ids)

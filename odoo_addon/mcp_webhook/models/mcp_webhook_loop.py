@@ -92,7 +92,8 @@ class McpWebhookOutbox(models.Model):
     def _submit_built(cls, registry, subscription_ids):
         """Their rows say who caused them; the origin here is the cron's."""
         if cls._break_loops(registry, subscription_ids):
-            super()._submit_built(registry, subscription_ids)
+            return super()._submit_built(registry, subscription_ids)
+        return None
 
     @classmethod
     def _sweep(cls, registry):

@@ -1,8 +1,13 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Records sent on demand: by a server action, and at a pace."""
 
+from datetime import timedelta
+from unittest.mock import patch
+
+from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
 
 from .common import WebhookCase
 
@@ -161,15 +166,135 @@ class TestBackfill(DemandCase):
             (5, 100, "done"),
         ):
             self.sweep()
+            self.sweep()  # as somebody's server action makes it: the minute is not over
             backfill.invalidate_recordset()
             told = (backfill.done, backfill.progress, backfill.state)
             self.assertEqual(told, (done, progress, state))
+            self.pass_a_minute(backfill)
         ids = [id_ for ids, _names in self.sent() for id_ in ids]
         self.assertEqual(ids, self.partners.ids)
         self.assertNotIn(late.id, ids)
         rows = self.rows(self.subscription)
         self.assertEqual(set(rows.mapped("trigger")), {"backfill"})
         self.assertEqual(rows.user_id, self.admin)
+
+    def pass_a_minute(self, backfill):
+        backfill.stepped_at -= timedelta(minutes=1)
+        self.env.flush_all()
+
+    def test_steps_are_a_minute_apart_and_call_no_sweep(self):
+        backfill = self.begin(pace=1)
+        self.commit()
+        self.env["ir.cron.trigger"].search([]).unlink()
+        self.sweep()
+        backfill.invalidate_recordset()
+        self.assertFalse(self.env["ir.cron.trigger"].search([]))
+        for seconds, done in ((59, 1), (60, 2)):
+            backfill.stepped_at = fields.Datetime.now() - timedelta(seconds=seconds)
+            self.sweep()
+            backfill.invalidate_recordset()
+            self.assertEqual(backfill.done, done)
+
+    def test_what_stops_it_pauses_it_and_is_said(self):
+        """And the backfills after it go on."""
+        gone = "[('no_such_field', '=', 1)]"
+        forbid = {"perm_read": False}
+        access = self.env["ir.model.access"]
+        of_partners = access.search([("model_id.model", "=", "res.partner")])
+        rows = {
+            "subscription": "UPDATE mcp_event_subscription SET",
+            "backfill": "UPDATE mcp_webhook_backfill SET",
+        }
+        model = self.env["res.partner"].__class__
+
+        def break_code():
+            def broken(*_args, **_kwargs):
+                raise ZeroDivisionError
+
+            self.startPatcher(patch.object(model, "search", broken))
+
+        for what, words, spoil in (
+            ("user archived", "archived", lambda: self.reader.write({"active": False})),
+            ("no right", "may not read", lambda: of_partners.write(forbid)),
+            (
+                "model gone",
+                "not installed",
+                lambda: self.cr.execute(
+                    f"{rows['subscription']} model_name = 'x.gone' WHERE id = %s",
+                    [self.subscription.id],
+                ),
+            ),
+            (
+                "field of its filter gone",
+                "no_such_field",
+                lambda: self.cr.execute(
+                    f"{rows['subscription']} domain = %s WHERE id = %s",
+                    [gone, self.subscription.id],
+                ),
+            ),
+            (
+                "field of the chosen filter gone",
+                "no_such_field",
+                lambda: self.cr.execute(f"{rows['backfill']} domain = %s", [gone]),
+            ),
+            ("archived", "inactive", lambda: self.subscription.write({"active": False})),
+            (
+                "no URL",
+                "webhook URL",
+                lambda: self.subscription.write({"webhook_url": False}),
+            ),
+            ("code", "ZeroDivisionError", break_code),
+        ):
+            with self.subTest(what=what), self.cr.savepoint() as savepoint:
+                self.reader = new_test_user(self.env, "reader", groups="base.group_user")
+                self.subscription.user_id = self.reader
+                backfill = self.begin(pace=2)
+                self.commit()
+                self.env.flush_all()
+                spoil()
+                self.env.flush_all()
+                self.env.invalidate_all()
+                with mute_logger("odoo.addons.mcp_webhook.models.mcp_webhook_backfill"):
+                    self.sweep()
+                self.env.invalidate_all()
+                self.assertEqual((backfill.done, backfill.state), (0, "paused"))
+                self.assertIn(words, backfill.pause_reason)
+                backfill.with_user(self.admin).action_resume()
+                self.assertFalse(backfill.pause_reason)
+                savepoint.rollback()
+            self.env.invalidate_all()
+
+    def test_one_that_fails_stops_no_other(self):
+        first, second = self.begin(), self.begin()
+        self.commit()
+        step = type(first)._step
+
+        def failing(backfill):
+            if backfill.id == first.id:
+                backfill.env.cr.execute("SELECT 1 / 0", log_exceptions=False)
+            step(backfill)
+
+        with (
+            patch.object(type(first), "_step", failing),
+            mute_logger("odoo.addons.mcp_webhook.models.mcp_webhook_backfill"),
+        ):
+            self.sweep()
+        self.env.invalidate_all()
+        self.assertEqual((first.state, second.state), ("paused", "done"))
+        self.assertIn("DivisionByZero", first.pause_reason)
+
+    def test_pressed_twice_it_sends_once(self):
+        dialog = self.dialog()
+        self.assertEqual(dialog.action_send(), dialog.action_send())
+        self.assertEqual(len(self.subscription.backfill_ids), 1)
+
+    def test_count_is_of_the_company_of_the_subscription(self):
+        companies = self.env.company + self.env["res.company"].create({"name": "Far"})
+        self.admin.company_ids |= companies
+        for partner, company in zip(self.partners[:2], companies, strict=True):
+            partner.company_id = company
+        self.subscription.company_id = companies[0]
+        self.assertEqual(self.dialog().count, 4)
 
     def test_it_can_be_paused_resumed_and_cancelled(self):
         backfill = self.begin(pace=2).with_user(self.admin)
@@ -182,6 +307,7 @@ class TestBackfill(DemandCase):
         backfill.invalidate_recordset()
         self.assertEqual(backfill.done, 2)
         backfill.action_cancel()
+        self.pass_a_minute(backfill.sudo())
         self.sweep()
         backfill.invalidate_recordset()
         self.assertEqual((backfill.done, backfill.state), (2, "cancelled"))

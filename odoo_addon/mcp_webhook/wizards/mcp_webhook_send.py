@@ -4,7 +4,6 @@
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from .. import validation
 from ..models.mcp_webhook_backfill import MAX_PACE
 
 
@@ -23,6 +22,7 @@ class McpWebhookSend(models.TransientModel):
     )
     count = fields.Integer("Records to Send", compute="_compute_count")
     trouble = fields.Char(compute="_compute_count")
+    backfill_id = fields.Many2one("mcp.webhook.backfill", readonly=True)
 
     @api.depends("subscription_id", "domain")
     def _compute_count(self):
@@ -35,28 +35,7 @@ class McpWebhookSend(models.TransientModel):
                 dialog.count, dialog.trouble = 0, error.args[0]
 
     def _record_ids(self):
-        """Of what the subscription's user may read, and its filter and ours match.
-
-        :raise UserError: that cannot be said, and why
-        """
-        subscription = self.subscription_id
-        validation.check_domain(
-            self.env,
-            "domain",
-            self.domain or "[]",
-            subscription.model_name,
-            subscription.user_id,
-        )
-        model = subscription._reader()
-        if model is None or not model.has_access("read"):
-            raise UserError(
-                self.env._(
-                    "%s may not read records of this model.", subscription.user_id.name
-                )
-            )
-        domain = subscription._domain_on_demand(self.domain)
-        found = model.with_context(active_test=False)
-        return subscription._in_time(lambda: found.search(domain, order="id").ids)
+        return self.subscription_id._ids_on_demand(self.domain)
 
     def action_send(self):
         """Begin; the first ones go at once.
@@ -65,6 +44,23 @@ class McpWebhookSend(models.TransientModel):
         """
         self.ensure_one()
         self.subscription_id.check_access("write")
+        # pressed twice it still sends once: of two at the same time, the second has to
+        # begin again, for both write this row
+        if not self.backfill_id:
+            self.backfill_id = self._begun()
+            self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
+        return {
+            "type": "ir.actions.act_window",
+            "res_model": self.backfill_id._name,
+            "res_id": self.backfill_id.id,
+            "views": [(False, "form")],
+        }
+
+    def _begun(self):
+        """A new backfill.
+
+        :raise UserError: nothing can be sent, and why
+        """
         self.subscription_id._check_can_send_now()
         if not 1 <= self.pace <= MAX_PACE:
             raise UserError(
@@ -73,7 +69,7 @@ class McpWebhookSend(models.TransientModel):
         ids = self._record_ids()
         if not ids:
             raise UserError(self.env._("No record matches: nothing to send."))
-        backfill = (
+        return (
             self.env["mcp.webhook.backfill"]
             .sudo()
             .create(
@@ -87,10 +83,3 @@ class McpWebhookSend(models.TransientModel):
                 }
             )
         )
-        self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
-        return {
-            "type": "ir.actions.act_window",
-            "res_model": backfill._name,
-            "res_id": backfill.id,
-            "views": [(False, "form")],
-        }
