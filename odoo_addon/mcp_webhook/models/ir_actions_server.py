@@ -1,8 +1,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A server action that sends records: for automation rules, buttons and menus."""
 
+import logging
+
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
+
+_logger = logging.getLogger(__name__)
 
 
 class IrActionsServer(models.Model):
@@ -55,14 +59,32 @@ class IrActionsServer(models.Model):
     def _run_action_mcp_webhook_multi(self, eval_context=None):
         """Put the records down; they are sent once this transaction has committed.
 
-        Whatever is wrong with the subscription, nothing is raised, nor a warning of Odoo's
-        kept on the action, for that would be raised here: somebody saves.
+        Whatever is wrong, nothing is raised, nor a warning of Odoo's kept on the action,
+        for that would be raised here: somebody saves.
         """
         records = (eval_context or {}).get("records")
+        if records is not None and self._unharmed(lambda: self._put_down(records)):
+            self._unharmed(self.env["mcp.event.subscription"]._call_sweep)
+        return False
+
+    def _put_down(self, records):
+        """:return: whether anything of them may be sent"""
         # who runs it need not know of subscriptions: an administrator chose this one
         subscription = self.sudo().mcp_webhook_subscription_id
-        fits = records is not None and records._name == subscription.model_name
-        if fits and records.ids and subscription._sends_on_demand():
-            subscription._put_down(records.ids, "action")
-            self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
-        return False
+        fits = records._name == subscription.model_name and records.ids
+        if not fits or not subscription._sends_on_demand():
+            return False
+        subscription._put_down(records.ids, "action")
+        return True
+
+    def _unharmed(self, work):
+        """What `work` returns, or None where it fails: all is then as before it."""
+        try:
+            # without a flush: what others have yet to write may fail, and not for us
+            with self.env.cr.savepoint(flush=False):
+                return work()
+        except Exception:
+            _logger.exception(
+                "Server action %s: its webhook events are not sent", self.id
+            )
+            return None

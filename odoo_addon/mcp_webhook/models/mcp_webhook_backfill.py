@@ -80,7 +80,7 @@ class McpWebhookBackfill(models.Model):
 
     def action_resume(self):
         self._turn("paused", "running")
-        self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
+        self.subscription_id._call_sweep()
 
     def action_cancel(self):
         """What was handed over stays on its way."""

@@ -7,7 +7,7 @@ from unittest.mock import patch
 from odoo import fields
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
-from odoo.tools import mute_logger
+from odoo.tools import SQL, mute_logger
 
 from .common import WebhookCase
 
@@ -101,6 +101,57 @@ class TestServerAction(DemandCase):
             self.env.invalidate_all()
         self.run_on(self.Partner, action)
         self.assertFalse(self.rows(self.subscription))
+
+    def test_nothing_of_ours_fails_a_save(self):
+        def raising(*_args, **_kwargs):
+            raise ZeroDivisionError
+
+        failing = SQL("SELECT 1 / 0")
+        partner = self.Partner.create({"name": "A"})
+        action = self.action()
+        models = {name: type(self.env[name]) for name in ("ir.cron", self.Delivery._name)}
+        for what, is_put_down, spoilt in (
+            ("code", False, (models[self.Delivery._name], "_insert", raising)),
+            (
+                "database",
+                False,
+                (models[self.Delivery._name], "_insertion", lambda *_args: failing),
+            ),
+            ("trigger", True, (models["ir.cron"], "_trigger", raising)),
+            ("no cron", True, None),
+        ):
+            with self.subTest(what=what), self.cr.savepoint() as savepoint:
+                self.env.cr.postcommit.clear()
+                partner.name = f"Saved {what}"
+                if spoilt:
+                    with (
+                        patch.object(*spoilt),
+                        mute_logger("odoo.addons.mcp_webhook.models.ir_actions_server"),
+                        mute_logger("odoo.sql_db"),
+                    ):
+                        self.run_on(partner, action)
+                else:
+                    self.env.ref("mcp_webhook.ir_cron_sweep").unlink()
+                    self.run_on(partner, action)
+                self.env.flush_all()
+                self.env.invalidate_all()
+                self.assertEqual(partner.name, f"Saved {what}")
+                self.assertEqual(bool(self.rows(self.subscription)), is_put_down)
+                savepoint.rollback()
+            self.env.invalidate_all()
+
+    def test_sweep_is_called_once_in_a_transaction(self):
+        action = self.action()
+        cron = self.env.ref("mcp_webhook.ir_cron_sweep")
+        triggers = self.env["ir.cron.trigger"].search([("cron_id", "=", cron.id)])
+        for _transaction in range(2):
+            for _call in range(3):
+                self.run_on(self.Partner.create({"name": "A"}), action)
+            found = self.env["ir.cron.trigger"].search([("cron_id", "=", cron.id)])
+            self.assertEqual(len(found - triggers), 1)
+            triggers = found
+            self.env.cr.postcommit.clear()  # as at the end of a transaction
+        self.assertEqual(len(self.rows(self.subscription)), 6)
 
     def test_what_is_deleted_before_it_is_built_owes_nobody_an_event(self):
         partner = self.Partner.create({"name": "Short-lived"})

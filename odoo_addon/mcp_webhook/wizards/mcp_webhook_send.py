@@ -48,7 +48,7 @@ class McpWebhookSend(models.TransientModel):
         # begin again, for both write this row
         if not self.backfill_id:
             self.backfill_id = self._begun()
-            self.env.ref("mcp_webhook.ir_cron_sweep").sudo()._trigger()
+            self.subscription_id._call_sweep()
         return {
             "type": "ir.actions.act_window",
             "res_model": self.backfill_id._name,
