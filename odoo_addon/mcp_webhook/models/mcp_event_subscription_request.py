@@ -23,6 +23,15 @@ class McpEventSubscription(models.Model):
         help="What the manager wrote. An edit by its user asks again.",
     )
     is_rejected = fields.Boolean(readonly=True, copy=False)
+    # who has been asked to approve it, also where they have put that aside
+    asked_ids = fields.Many2many(
+        "res.users",
+        "mcp_webhook_asked_rel",
+        string="Asked",
+        readonly=True,
+        copy=False,
+        groups=fields.NO_ACCESS,
+    )
 
     def action_reject(self):
         """The reason first."""
@@ -78,17 +87,30 @@ class McpEventSubscription(models.Model):
 
     def _ask_managers(self, again=False):
         """Each who may answer has one activity, once, as far as there is room for it in
-        this hour; an AI could have any number of them made."""
+        this hour; an AI could have any number of them made.
+
+        :param again: only those who were never asked
+        """
         for subscription in self.sudo().filtered(
             lambda s: s.active and not s.is_rejected
         ):
-            self.env["mcp.webhook.told"].sudo()._ask(
-                subscription,
-                subscription._managers() - subscription._requests().user_id,
-                ACTIVITY,
-                lambda here: here.env._("Approve or reject: %s", here.name),
-                again,
+            managers = subscription._managers() - subscription._requests().user_id
+            asked = (
+                self.env["mcp.webhook.told"]
+                .sudo()
+                ._ask(
+                    subscription,
+                    managers - subscription.asked_ids if again else managers,
+                    ACTIVITY,
+                    lambda here: here.env._("Approve or reject: %s", here.name),
+                    again,
+                )
             )
+            known = (
+                subscription.asked_ids - managers if not again else subscription.asked_ids
+            )
+            if known | asked != subscription.asked_ids:
+                subscription.asked_ids = known | asked
 
     def _requests(self):
         return self.sudo().with_context(**{SKIP: UNSEEN}).activity_search([ACTIVITY])

@@ -31,6 +31,7 @@ class McpWebhookTold(models.Model):
     owner_id = fields.Many2one("res.users", ondelete="cascade")
     at = fields.Datetime(required=True)
     left_out = fields.Boolean()
+    about_id = fields.Integer("About")  # the subscription whose request was left out
 
     @api.model
     def _tell(self, about, partners, words):
@@ -48,22 +49,34 @@ class McpWebhookTold(models.Model):
 
         :param words: makes its summary
         :param again: they were left out before, and are not counted anew
+        :return: the users who were asked
         """
-        room = self._take_room(about, users.partner_id, is_counted=not again)
-        for user in users.filtered(lambda user: user.partner_id in room):
+        room = self._take_room(about, users.partner_id, not again, is_request=True)
+        asked = users.filtered(lambda user: user.partner_id in room)
+        for user in asked:
             here = about.with_context(
                 lang=user.lang, mail_activity_quick_update=True, **{SKIP: UNSEEN}
             )
             here.activity_schedule(activity, user_id=user.id, summary=words(here))
+        return asked
 
-    def _take_room(self, about, partners, is_counted=True):
+    def _take_room(self, about, partners, is_counted=True, is_request=False):
         """Those who have not been told enough in this hour; for the rest it is noted that
-        they were left out."""
+        they were left out; of one request, which each edit makes anew, once."""
         owner = about.create_uid
         room = partners.filtered(lambda partner: self._has_room(partner, owner))
         self._note(room, owner)
         if is_counted:
-            self._note(partners - room, owner, left_out=True)
+            left_out, about_id = partners - room, about.id if is_request else False
+            if about_id:
+                left_out -= self.search(
+                    [
+                        ("about_id", "=", about_id),
+                        ("partner_id", "in", left_out.ids),
+                        ("at", ">", fields.Datetime.now() - HOUR),
+                    ]
+                ).partner_id
+            self._note(left_out, owner, left_out=True, about_id=about_id)
         return room
 
     @api.model
@@ -99,7 +112,7 @@ class McpWebhookTold(models.Model):
         )
         return of_all < PER_READER and of_owner < PER_OWNER
 
-    def _note(self, partners, owner, left_out=False):
+    def _note(self, partners, owner, left_out=False, about_id=False):
         self.create(
             [
                 {
@@ -107,6 +120,7 @@ class McpWebhookTold(models.Model):
                     "owner_id": owner.id,
                     "at": fields.Datetime.now(),
                     "left_out": left_out,
+                    "about_id": about_id,
                 }
                 for partner in partners
             ]

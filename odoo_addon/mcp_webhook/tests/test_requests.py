@@ -50,6 +50,42 @@ class TestRequests(ApprovalCase):
         self.calls(self.clerk).update_subscription(self.made.id, event_type="create")
         self.assertEqual(len(self.made.sudo().activity_ids), count)
 
+    def test_who_has_put_it_aside_is_not_asked_at_each_sweep(self):
+        """Done, or deleted: until an edit asks anew."""
+        for put_aside in ("action_done", "unlink"):
+            with self.subTest(put_aside=put_aside):
+                made = self.made_by(self.clerk)
+                activities = made.sudo().activity_ids
+                own = activities.filtered(lambda a: a.user_id == self.manager)
+                getattr(own, put_aside)()
+                self.sweep()
+                self.assertNotIn(self.manager, self.asked(made))
+                self.assertIn(self.foreigner, self.asked(made))
+                self.calls(self.clerk).update_subscription(made.id, event_type="create")
+                self.assertIn(self.manager, self.asked(made))
+        self.approve(made)
+        self.patch(mcp_webhook_told, "PER_OWNER", 0)
+        self.calls(self.clerk).update_subscription(made.id, event_type="all")
+        self.sweep()
+        self.assertNotIn(self.manager, self.asked(made), "no room")
+        self.patch(mcp_webhook_told, "PER_OWNER", 1000)
+        self.sweep()
+        self.assertIn(self.manager, self.asked(made), "left out, though asked before")
+
+    def test_request_that_is_left_out_counts_once_an_hour(self):
+        self.patch(mcp_webhook_told, "PER_OWNER", 0)
+        made = [self.made_by(self.clerk) for _number in range(2)]
+        for event_type in ("create", "write", "unlink"):
+            for each in made:
+                self.calls(self.clerk).update_subscription(each.id, event_type=event_type)
+        left_out = self.env["mcp.webhook.told"].search(
+            [
+                ("left_out", "=", True),
+                ("partner_id", "=", self.manager.partner_id.id),
+            ]
+        )
+        self.assertEqual(sorted(left_out.mapped("about_id")), [m.id for m in made])
+
     def test_of_another_company_no_activity(self):
         self.made.company_id = self.env.company
         self.made.sudo().activity_ids.unlink()
