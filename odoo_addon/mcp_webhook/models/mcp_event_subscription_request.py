@@ -27,7 +27,6 @@ class McpEventSubscription(models.Model):
     asked_ids = fields.Many2many(
         "res.users",
         "mcp_webhook_asked_rel",
-        string="Asked",
         readonly=True,
         copy=False,
         groups=fields.NO_ACCESS,

@@ -31,7 +31,7 @@ class McpWebhookTold(models.Model):
     owner_id = fields.Many2one("res.users", ondelete="cascade")
     at = fields.Datetime(required=True)
     left_out = fields.Boolean()
-    about_id = fields.Integer("About")  # the subscription whose request was left out
+    about_id = fields.Integer()  # the subscription whose request was left out
 
     @api.model
     def _tell(self, about, partners, words):
