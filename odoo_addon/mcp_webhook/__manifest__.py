@@ -2,7 +2,7 @@
 {
     "name": "MCP Webhook",
     "summary": "Durable, signed webhooks for any model, delivered by a sidecar",
-    "version": "19.0.1.0.0",
+    "version": "19.0.1.0.1",
     "author": "mcp-webhookd contributors",
     "license": "LGPL-3",
     "category": "Productivity",
