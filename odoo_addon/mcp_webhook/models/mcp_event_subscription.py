@@ -380,10 +380,13 @@ class McpEventSubscription(models.Model):
     def create(self, vals_list):
         for vals in vals_list:
             self._refuse_kept(vals)
-        subscriptions = super().create(vals_list)
+        kept_defaults = {f"default_{name}" for name in KEPT_FIELDS}
+        context = {k: v for k, v in self.env.context.items() if k not in kept_defaults}
+        cleaned = self.with_env(self.env(context=context))
+        subscriptions = super(McpEventSubscription, cleaned).create(vals_list)
         subscriptions._remember_watched_names()
         subscriptions._forget_typed_secrets()
-        return subscriptions
+        return subscriptions.with_env(self.env)
 
     @api.model
     def default_get(self, fields):

@@ -47,7 +47,7 @@ def test_calls_at_the_same_time_find_no_more_room_than_one_after_the_other(line,
         line.session.unlink(SUBSCRIPTION, [one["id"] for one in made])
 
 
-def test_who_subscribes_again_and_again_is_not_heard_more_often(line, people, attacks, open_host):
+def test_who_subscribes_again_and_again_is_not_heard_more_often(line, people, attacks, open_host, unheard):
     employee, manager = people["employee"], people["manager"]
     heard = 0
     for number in range(ROUNDS):

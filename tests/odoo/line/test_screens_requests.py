@@ -17,7 +17,7 @@ from screens import (  # noqa: F401
 )
 
 
-def test_request_is_an_activity_and_is_rejected_with_a_reason(line, page, people):
+def test_request_is_an_activity_and_is_rejected_with_a_reason(line, page, people, unheard):
     made = people["employee"].json2(
         "mcp.event.subscription", "subscribe_events", model="res.partner", webhook_url=line.receiver.url + "/asked"
     )
