@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 {
     "name": "MCP Webhook",
@@ -5,6 +6,7 @@
     "version": "19.0.1.0.1",
     "author": "mcp-webhookd contributors",
     "license": "LGPL-3",
+    "development_status": "Beta",
     "category": "Productivity",
     "depends": ["mail", "rpc", "base_setup"],
     "excludes": ["mcp_server_ts"],

@@ -1,9 +1,10 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What Odoo does not clean up by itself when the addon goes."""
 
 import logging
 
-from .sidecar import SidecarError, SidecarUnreachable
+from .tools.sidecar import SidecarError, SidecarUnreachable
 
 _logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from odoo.models import BaseModel
 
 from odoo.addons.mcp_webhook.models.base import Base
-from odoo.addons.mcp_webhook.payload import timestamp
+from odoo.addons.mcp_webhook.tools.payload import timestamp
 
 env = globals()["env"]
 URL = os.environ["BENCH_RECEIVER"]

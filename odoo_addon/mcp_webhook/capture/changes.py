@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What the transaction really changed: its notes against the database, as it is now.
 
@@ -11,8 +12,9 @@ import psycopg2
 
 from odoo.tools import SQL, split_every
 
+from ..tools.watchable import is_watchable, unwatchable
 from . import columns
-from .watch import Side, is_rebuilt, is_watchable, unwatchable
+from .watch import Side, is_rebuilt
 
 _logger = logging.getLogger(__name__)
 

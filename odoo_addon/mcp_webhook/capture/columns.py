@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Column values of any type, read so that equal ones are equal: translations and
 company-dependent values as stored, in all languages and for all companies."""

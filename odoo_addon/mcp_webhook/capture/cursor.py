@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A cursor that says when its transaction ends, and when a savepoint is taken back.
 

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The transaction's one decision: which records become events, in which rows.
 
@@ -17,7 +18,7 @@ import psycopg2
 from odoo import SUPERUSER_ID, api
 from odoo.tools import split_every
 
-from ..words import _lt
+from ..tools.words import _lt
 from . import journal as notes
 from .apart import apart
 from .changes import Links, compare, living, noted_links, relinked

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Deletions, seen before anything is gone.
 
@@ -10,8 +11,8 @@ import logging
 
 from odoo import models
 
-from ..payload import Broken
-from ..words import _lt
+from ..tools.payload import Broken
+from ..tools.words import _lt
 from . import journal
 from .apart import apart
 from .judge import SLICE, Judge

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Which records a subscription is told of, and what of them.
 
@@ -22,9 +23,9 @@ from odoo.fields import Domain
 from odoo.models import BaseModel
 from odoo.tools import SQL, Query, split_every
 
-from .. import payload, validation
-from ..payload import Broken, BrokenSubscription, Budget, OverBudget
-from ..words import _lt, detailed
+from ..tools import payload, validation
+from ..tools.payload import Broken, BrokenSubscription, Budget, OverBudget
+from ..tools.words import _lt, detailed
 from .apart import Trial
 
 _logger = logging.getLogger(__name__)

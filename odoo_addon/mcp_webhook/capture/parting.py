@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What is to be told of records that are about to go, kept until the transaction ends.
 
@@ -10,8 +11,8 @@ import psycopg2
 
 from odoo.tools import SQL
 
-from ..payload import Broken, CutText
-from ..words import _lt
+from ..tools.payload import Broken, CutText
+from ..tools.words import _lt
 
 HELD_BYTES = 4 * 1024 * 1024  # of all items of a transaction that wait in memory
 

@@ -1,10 +1,11 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Delivery rows of items."""
 
 from odoo import fields
 
-from .. import payload
-from ..payload import Broken, CutText
+from ..tools import payload
+from ..tools.payload import Broken, CutText
 from .judge import LATE, OWED
 
 

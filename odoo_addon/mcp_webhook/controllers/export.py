@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Heads of groups and pivots of our models, on their way into a spreadsheet. The rows
 themselves come by `export_data`."""
@@ -12,7 +13,7 @@ from odoo import http
 from odoo.addons.web.controllers.export import ExcelExport
 from odoo.addons.web.controllers.pivot import TableExporter
 
-from ..exports import defused, defused_all, is_ours
+from ..tools.exports import defused, defused_all, is_ours
 
 
 class WebhookExcelExport(ExcelExport):

@@ -1,9 +1,10 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 # isort: skip_file
 # The subscription model comes before what extends it.
 from . import base
 from . import mail_thread
-from . import sidecar_access
+from . import mcp_webhook_sidecar
 from . import mcp_webhook_export
 from . import mcp_webhook_delivery
 from . import mcp_webhook_delivery_mirror
@@ -35,12 +36,12 @@ from . import mcp_event_subscription_preview
 from . import mcp_webhook_told
 from . import mcp_event_subscription_send
 from . import mcp_webhook_backfill
-from . import mcp_webhook_alerts
+from . import mcp_event_subscription_alerts
 from . import mcp_event_subscription_readers
 from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_webhook_loop
-from . import delivery_advice
+from . import mcp_webhook_delivery_advice
 from . import ir_actions_server
 from . import ir_http
 from . import ir_model_fields

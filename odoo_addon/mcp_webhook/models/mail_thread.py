@@ -1,10 +1,11 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Odoo lets anybody notify themselves of any record by its number, and then shows them the
 record's name. The names of ours are for who may read these."""
 
 from odoo import models
 
-from ..exports import is_ours
+from ..tools.exports import is_ours
 
 
 class MailThread(models.AbstractModel):

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Who wants which events, and where to."""
 
@@ -8,7 +9,7 @@ from odoo import api, fields, models
 from odoo.exceptions import AccessError, ValidationError
 from odoo.fields import Domain
 
-from .. import allowed_hosts, validation
+from ..tools import allowed_hosts, validation
 
 MANAGER = "mcp_webhook.group_manager"
 AUTOMATIC_NAME = re.compile(r"[a-z0-9_.]+ (create|write|unlink|all)")

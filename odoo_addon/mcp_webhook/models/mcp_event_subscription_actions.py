@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The buttons of a subscription."""
 
@@ -9,10 +10,10 @@ from odoo import SUPERUSER_ID, api, fields, models
 from odoo.exceptions import UserError
 from odoo.fields import Domain
 
-from .. import payload, validation
 from ..capture.judge import TOO_SLOW, Judge, Setting
-from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
-from ..translated import translated
+from ..tools import payload, validation
+from ..tools.sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools.translated import translated
 from .mcp_webhook_outbox import in_own_transaction, own_environment
 
 MOVED = 5000  # deliveries that one press of a button moves

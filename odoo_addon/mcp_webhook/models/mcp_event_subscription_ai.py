@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The way in for an AI: three calls for any internal user.
 
@@ -10,8 +11,8 @@ import json
 from odoo import api, models
 from odoo.exceptions import AccessError
 
-from .. import limits, validation
-from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools import limits, validation
+from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import ASKS_ITSELF, MANAGER
 from .mcp_event_subscription_check import FAULTS
 

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Whose word it is that a subscription may send: the list of allowed hosts, or a
 manager who has seen it. The list's word holds as long as the host stands there."""
@@ -9,8 +10,8 @@ from odoo.exceptions import UserError
 from odoo.tools import SQL
 from odoo.tools.misc import hmac
 
-from ..allowed_hosts import is_allowed
-from ..origin import origin
+from ..tools.allowed_hosts import is_allowed
+from ..tools.origin import origin
 
 # What a manager approves: a change of these is a change of what leaves, where to, or
 # with whose credentials. What counts as a success is none of it (`SUCCESS_FIELDS`), nor how

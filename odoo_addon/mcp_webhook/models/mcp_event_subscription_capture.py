@@ -1,10 +1,12 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The watched set: which subscriptions look at which model."""
 
 from odoo import api, models, tools
 
-from ..capture.watch import WatchedBy, is_rebuilt, unwatchable, watches
-from ..validation import may_be_watched
+from ..capture.watch import WatchedBy, is_rebuilt, watches
+from ..tools.validation import may_be_watched
+from ..tools.watchable import unwatchable
 
 # A change of these changes who watches what.
 WATCH_FIELDS = frozenset(

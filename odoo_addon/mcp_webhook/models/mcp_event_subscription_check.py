@@ -1,11 +1,12 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What is checked at save; each text begins with the field's name."""
 
 from odoo import api, models
 from odoo.exceptions import ValidationError
 
-from .. import limits, validation
-from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools import limits, validation
+from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import ASKS_ITSELF
 from .mcp_event_subscription_newer import TOO_OLD
 from .mcp_event_subscription_success import SUCCESS_FIELDS

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Why a subscription does not work, in the language of who reads it: what is kept are the
 sidecar's refusal as data, and whether something is wrong here.
@@ -12,8 +13,8 @@ from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 
-from .. import validation
-from ..capture.watch import unwatchable
+from ..tools import validation
+from ..tools.watchable import unwatchable
 
 _logger = logging.getLogger(__name__)
 

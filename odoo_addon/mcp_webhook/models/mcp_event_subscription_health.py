@@ -1,10 +1,11 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The one state of an endpoint: badge, banner, filter, alerts and advice come from it."""
 
 from odoo import api, fields, models
 from odoo.tools import SQL, format_datetime
 
-from .. import trend
+from ..tools import trend
 from .mcp_event_subscription import MANAGER
 
 # Ended by a person, or by us: these say nothing of the endpoint.

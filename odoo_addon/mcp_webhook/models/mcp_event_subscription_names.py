@@ -1,11 +1,12 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Names in a payload template that the fields to send do not give."""
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from .. import limits, validation
-from ..template_names import names_in
+from ..tools import limits, validation
+from ..tools.template_names import names_in
 
 OF_EVERY_RELATION = ("id", "display_name")
 MOST_TOLD = 5

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What only newer sidecars take of a subscription.
 
@@ -9,7 +10,7 @@ otherwise than it asks could not be put right afterwards.
 from odoo import api, models
 from odoo.fields import Domain
 
-from ..sidecar import SidecarError
+from ..tools.sidecar import SidecarError
 
 TOO_OLD = "too_old"  # the kind of our refusal, beside the sidecar's own kinds
 

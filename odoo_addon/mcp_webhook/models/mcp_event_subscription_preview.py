@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What would be sent for a record, before anything is sent."""
 
@@ -6,9 +7,9 @@ import json
 from odoo import api, fields, models
 from odoo.exceptions import AccessError, UserError
 
-from .. import payload, validation
-from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
-from ..translated import translated
+from ..tools import payload, validation
+from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools.translated import translated
 from .mcp_event_subscription_actions import TooSlow
 
 

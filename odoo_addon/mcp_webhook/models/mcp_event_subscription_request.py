@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A request for approval as in the rest of Odoo: an activity for each manager who may
 answer it, and an answer that whoever asked can read."""

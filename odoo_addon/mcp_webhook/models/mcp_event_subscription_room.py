@@ -1,9 +1,10 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How many subscriptions one user's AIs may have, for each costs in others' saves."""
 
 from odoo import fields, models
 
-from .. import limits, validation
+from ..tools import limits, validation
 
 
 class McpWebhookRoom(models.Model):

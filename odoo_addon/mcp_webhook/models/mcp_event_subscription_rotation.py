@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A secret is replaced while its receiver still has the old one: for a while both sign.
 
@@ -8,8 +9,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
-from .. import validation
-from ..sidecar import SidecarError
+from ..tools import validation
+from ..tools.sidecar import SidecarError
 from .mcp_webhook_delivery_mirror import moment
 
 MAX_HOURS = 168

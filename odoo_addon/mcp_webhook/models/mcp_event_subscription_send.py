@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Records sent because somebody, or a server action, says so: rows like any other, marked
 with what made them. The subscription's user, filter and fields decide as ever.
@@ -7,7 +8,7 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import split_every
 
-from .. import payload
+from ..tools import payload
 
 CRON = "mcp_webhook.ir_cron_sweep"
 CALLED = "mcp_webhook.called_sweep"  # the key in cr.postcommit.data

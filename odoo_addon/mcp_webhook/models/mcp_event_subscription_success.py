@@ -1,10 +1,11 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What counts as a success, where a 2xx code alone is not enough: some receivers answer 200
 and say in the text that they did not take it, or show a page to log in."""
 
 from odoo import api, fields, models
 
-from .. import limits, validation
+from ..tools import limits, validation
 
 # A change of these changes what is recorded, not what leaves, where to, or with whose
 # credentials: no manager has to approve it anew. The AI's door does not offer them.

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Subscriptions follow to the sidecar, after the commit and never in its way.
 
@@ -17,8 +18,8 @@ from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 from odoo.tools import SQL
 
-from .. import limits, validation
-from ..sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools import limits, validation
+from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription_success import SUCCESS_FIELDS
 from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 

@@ -1,11 +1,12 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Fill the template editor, and the fields to send, with a click."""
 
 from odoo import api, fields, models
 from odoo.exceptions import ValidationError
 
-from .. import validation
-from ..payload_templates import TEMPLATES, template_text
+from ..tools import validation
+from ..tools.payload_templates import TEMPLATES, template_text
 
 
 class McpEventSubscription(models.Model):

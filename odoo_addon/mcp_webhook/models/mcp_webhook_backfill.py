@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Many records sent on demand, at a pace, with what has been done of it."""
 
@@ -9,8 +10,8 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 
-from .. import payload, validation
 from ..capture.judge import of_company
+from ..tools import payload, validation
 from .mcp_webhook_outbox import in_own_transaction
 
 _logger = logging.getLogger(__name__)

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The buttons of a delivery: once more, now, not at all."""
 
@@ -7,10 +8,10 @@ from dataclasses import dataclass, field
 from odoo import api, models
 from odoo.exceptions import UserError
 
-from ..payload import BrokenSubscription
-from ..sidecar import MAX_IDS, SidecarError, SidecarUnreachable
-from ..translated import translated
-from ..words import _lt, detailed
+from ..tools.payload import BrokenSubscription
+from ..tools.sidecar import MAX_IDS, SidecarError, SidecarUnreachable
+from ..tools.translated import translated
+from ..tools.words import _lt, detailed
 from .mcp_webhook_outbox import in_own_transaction
 
 AT_ONCE = 200  # rows in one transaction

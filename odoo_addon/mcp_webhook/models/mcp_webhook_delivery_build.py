@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Events that failed inside Odoo, made again from what their rows keep."""
 
@@ -5,13 +6,13 @@ import json
 
 from odoo import models
 
-from .. import payload
 from ..capture.apart import apart
 from ..capture.judge import Judge
 from ..capture.rows import event_text, rows_of
-from ..payload import Broken, BrokenSubscription
-from ..sidecar import compact
-from ..words import _lt
+from ..tools import payload
+from ..tools.payload import Broken, BrokenSubscription
+from ..tools.sidecar import compact
+from ..tools.words import _lt
 
 # Refusals after which the same event would be refused again.
 STALE = frozenset({"conflict", "expired", "limit_exceeded", "payload_too_large"})

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How the sidecar's attempts become rows, and rows the subscriptions' badges.
 
@@ -9,7 +10,7 @@ from datetime import datetime, timezone
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from ..payload import clean
+from ..tools.payload import clean
 
 FINAL = ("success", "failed")
 COUNTED_AT_ONCE = 5000  # failures; the rest by the next pull or sweep

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The records of an event, by the names that their reader may see."""
 
@@ -5,7 +6,7 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import SQL
 
-from .. import limits
+from ..tools import limits
 
 SHOWN = 5  # of the up to 200 records of an event
 NAME_LENGTH = 60

@@ -1,9 +1,10 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How rows of ours leave for a spreadsheet; groups and pivots: `controllers/export.py`."""
 
 from odoo import models
 
-from ..exports import defused
+from ..tools.exports import defused
 
 
 class McpWebhookExport(models.AbstractModel):

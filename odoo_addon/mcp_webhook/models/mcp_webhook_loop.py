@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Events that cause themselves: an endpoint that writes back what it is told of.
 
@@ -17,9 +18,9 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..capture.watch import SKIP, UNSEEN
-from ..origin import origin
-from ..translated import translated
-from ..words import _lt, detailed
+from ..tools.origin import origin
+from ..tools.translated import translated
+from ..tools.words import _lt, detailed
 from .mcp_webhook_outbox import in_own_transaction
 
 _logger = logging.getLogger(__name__)

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Follows the sidecar's feed of changes; heals what went wrong meanwhile.
 
@@ -15,8 +16,8 @@ import psycopg2
 
 from odoo import api, fields, models
 
-from ..sidecar import SidecarError, SidecarUnreachable
-from ..words import _lt
+from ..tools.sidecar import SidecarError, SidecarUnreachable
+from ..tools.words import _lt
 from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What waits for the sidecar: inserted with the delivery row, deleted once it is
 accepted. So the delivery row itself has one writer, the mirror."""
@@ -13,7 +14,7 @@ import psycopg2
 from odoo import SUPERUSER_ID, api, fields, models
 from odoo.tools import SQL
 
-from ..sidecar import (
+from ..tools.sidecar import (
     INLINE_TIMEOUT,
     MAX_EVENTS,
     PATIENT_TIMEOUT,

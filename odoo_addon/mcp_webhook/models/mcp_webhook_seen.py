@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How much of a sidecar's log Odoo has seen, so that a log that was put back to an earlier
 state can be told so. Rows are only inserted, in the statement that forgets what was

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How much any reader is told in an hour: the one door through which the addon speaks to
 people, be it by a notice or by an activity. Kept apart from the subscriptions, so that

@@ -1,14 +1,15 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Where the sidecar is, and what an AI may open."""
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
 
-from .. import limits, validation
-from ..allowed_hosts import check_allowed_hosts
-from ..sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
-from ..translated import translated
-from .sidecar_access import DEFAULT_URL
+from ..tools import limits, validation
+from ..tools.allowed_hosts import check_allowed_hosts
+from ..tools.sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
+from ..tools.translated import translated
+from .mcp_webhook_sidecar import DEFAULT_URL
 
 MAX_RETENTION_DAYS = 3650
 OURS = "mcp_webhook_"

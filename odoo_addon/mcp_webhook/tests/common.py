@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A subscription, a scripted sidecar, and what a commit does short of committing."""
 
@@ -8,8 +9,8 @@ from unittest.mock import patch
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import TransactionCase
 
-from ..models import sidecar_access
-from ..sidecar import Sidecar, SidecarError, SidecarUnreachable
+from ..models import mcp_webhook_sidecar
+from ..tools.sidecar import Sidecar, SidecarError, SidecarUnreachable
 
 FEATURES = (
     "delivery.cancel",
@@ -207,9 +208,9 @@ class WebhookCase(TransactionCase):
         self.patch(
             Sidecar, "call_many", lambda _client, *args: self.sidecar.answer_many(*args)
         )
-        self.startPatcher(patch.dict(sidecar_access._open_until, clear=True))
+        self.startPatcher(patch.dict(mcp_webhook_sidecar._open_until, clear=True))
         for kept in ("_introduced", "_features", "_bound_until"):
-            self.startPatcher(patch.dict(getattr(sidecar_access, kept), clear=True))
+            self.startPatcher(patch.dict(getattr(mcp_webhook_sidecar, kept), clear=True))
         # what the test before has left with the registry was rolled back since
         self.env["mcp.event.subscription"]._forget_watched_here()
         self.env.cr.postcommit.clear()

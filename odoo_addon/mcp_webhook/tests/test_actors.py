@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Who may call what: each public method and operation of each model of ours against each
 actor. A method that is not in the table, or a model, fails the first test."""

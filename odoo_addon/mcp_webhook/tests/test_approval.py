@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Whose word lets a subscription send, with whose credentials, and for how long."""
 
@@ -6,7 +7,7 @@ import threading
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 
-from ..allowed_hosts import is_allowed
+from ..tools.allowed_hosts import is_allowed
 from .common import WebhookCase
 
 URL = "https://hooks.example.com/services/T1"
@@ -342,7 +343,7 @@ class TestSidecarIsAsked(ApprovalCase):
             self.asked = values
             raise self.refusal
 
-        from ..sidecar import SidecarError
+        from ..tools.sidecar import SidecarError
 
         self.sidecar.on_subscription_check = check
         for kind, field, begins in (

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A copy of the database calls nobody until an administrator says that it is production."""
 
@@ -13,8 +14,8 @@ from odoo.sql_db import db_connect
 from odoo.tests import tagged
 
 from ..hooks import uninstall_hook
-from ..models import mcp_webhook_binding, sidecar_access
-from ..sidecar import SidecarUnreachable
+from ..models import mcp_webhook_binding, mcp_webhook_sidecar
+from ..tools.sidecar import SidecarUnreachable
 from .common import WebhookCase
 
 
@@ -32,8 +33,8 @@ class BindingCase(WebhookCase):
             self.patch(model, "_place", lambda _self: place)
         if host is not None:
             self.patch(model, "_host", lambda _self: host)
-        sidecar_access._bound_until.clear()
-        sidecar_access._introduced.clear()
+        mcp_webhook_sidecar._bound_until.clear()
+        mcp_webhook_sidecar._introduced.clear()
         self.sidecar.calls.clear()
 
     def silence(self):
@@ -175,7 +176,7 @@ class TestBinding(BindingCase):
     def test_older_sidecar_gets_no_instance(self):
         self.sidecar.features.clear()
         self.stand()
-        sidecar_access._features.clear()
+        mcp_webhook_sidecar._features.clear()
         self.pull()
         self.assertFalse({"instance", "seen"} & self.sidecar.last("system.attach").keys())
 

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The client over real HTTP, against a small server in this process."""
 
@@ -12,10 +13,10 @@ from unittest.mock import patch
 from odoo.tests import BaseCase, TransactionCase, tagged
 from odoo.tools import config
 
-from .. import sidecar
-from ..connection import kept_peer, proof
-from ..models import sidecar_access
-from ..sidecar import Sidecar, SidecarError, SidecarUnreachable, batches
+from ..models import mcp_webhook_sidecar
+from ..tools import sidecar
+from ..tools.connection import kept_peer, proof
+from ..tools.sidecar import Sidecar, SidecarError, SidecarUnreachable, batches
 
 
 class Server(ThreadingHTTPServer):
@@ -304,7 +305,7 @@ class TestAccess(TransactionCase):
     def test_process_environment_serves_where_nothing_is_set(self):
         self.params.set_param("mcp_webhook.sidecar_url", False)
         self.params.set_param("mcp_webhook.sidecar_token", False)
-        environ = sidecar_access.os.environ
+        environ = mcp_webhook_sidecar.os.environ
         self.addCleanup(environ.pop, "MCP_WEBHOOK_SIDECAR_URL", None)
         environ["MCP_WEBHOOK_SIDECAR_URL"] = "http://127.0.0.1:1"
         self.assertEqual(self.access._url(), "http://127.0.0.1:1")
@@ -313,7 +314,7 @@ class TestAccess(TransactionCase):
 
     def test_without_a_token_nobody_is_called(self):
         self.params.set_param("mcp_webhook.sidecar_token", False)
-        environ = sidecar_access.os.environ
+        environ = mcp_webhook_sidecar.os.environ
         kept = environ.pop("MCP_WEBHOOK_SIDECAR_TOKEN", None)
         if kept:
             self.addCleanup(environ.__setitem__, "MCP_WEBHOOK_SIDECAR_TOKEN", kept)

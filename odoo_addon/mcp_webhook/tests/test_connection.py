@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Nothing secret goes where nobody has shown that he knows the token."""
 
@@ -11,8 +12,8 @@ import threading
 
 from odoo.tests import tagged
 
-from ..connection import proof
-from ..sidecar import Sidecar, SidecarUnreachable
+from ..tools.connection import proof
+from ..tools.sidecar import Sidecar, SidecarUnreachable
 from .test_client import ClientCase, Handler, Server
 
 ONCE = ("delivery.redeliver", "delivery.redeliver_many", "delivery.test")

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import re
 from types import SimpleNamespace
@@ -6,8 +7,8 @@ from unittest.mock import patch
 from odoo.exceptions import ValidationError
 from odoo.tests import tagged
 
-from .. import denied_models
-from ..denied_models import (
+from ..tools import denied_models
+from ..tools.denied_models import (
     SECRET_FIELDS,
     SECRET_MODELS,
     holds_secrets,
@@ -15,7 +16,7 @@ from ..denied_models import (
     tells_a_secret,
     without_link_secrets,
 )
-from ..validation import may_be_watched
+from ..tools.validation import may_be_watched
 from .common import WebhookCase
 
 REFUSED = (

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """One state of the endpoint, and all that is said comes from it."""
 
@@ -5,8 +6,8 @@ from datetime import datetime, timedelta
 
 from odoo.tests import BaseCase, new_test_user, tagged
 
-from .. import trend
-from ..models import mcp_webhook_alerts
+from ..models import mcp_event_subscription_alerts
+from ..tools import trend
 from .common import WebhookCase
 
 START = datetime(2026, 1, 1)
@@ -191,7 +192,7 @@ class TestHealth(WebhookCase):
             self.end()
         self.assertTrue(self.subscription.failing_since)
         self.assertEqual(len(self.told()), 2)
-        self.subscription.alerted_at -= mcp_webhook_alerts.QUIET
+        self.subscription.alerted_at -= mcp_event_subscription_alerts.QUIET
         self.sweep()
         self.assertEqual(len(self.told()), 3)
         self.assertIn("fail", self.told()[2])

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Every term is in the template, and every term has its French."""
 
@@ -14,8 +15,8 @@ from odoo.modules import get_module_path
 from odoo.tests import TransactionCase, new_test_user, tagged
 from odoo.tools.translate import trans_export
 
-from ..translated import translated
-from ..words import _lt, detailed
+from ..tools.translated import translated
+from ..tools.words import _lt, detailed
 from .common import WebhookCase
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?[sr]")

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What one value may be: every text field and every parameter, through every door, at
 its limit and above, with the memory that a refusal takes."""
@@ -11,10 +12,10 @@ import xmlrpc.client
 from odoo.exceptions import UserError
 from odoo.tests import BaseCase, new_test_user, tagged
 
-from .. import denied_models, exports, limits, words
-from ..models import delivery_advice
+from ..models import mcp_webhook_delivery_advice
 from ..models.mcp_event_subscription import KEPT_FIELDS as KEPT_BY_PROGRAM
-from ..template_names import names_in
+from ..tools import denied_models, exports, limits, words
+from ..tools.template_names import names_in
 from .common import WebhookCase
 
 MODELS = ("mcp.event.subscription", "res.config.settings")
@@ -378,7 +379,7 @@ class TestScanned(BaseCase):
             "brackets": limits.values_of,
             "export": exports.defused,
             "sentence": words.parts,
-            "answer": delivery_advice._in_one_line,
+            "answer": mcp_webhook_delivery_advice._in_one_line,
             "links": denied_models.without_link_secrets,
         }
         for name, scan in scanners.items():

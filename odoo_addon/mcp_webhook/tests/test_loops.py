@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What causes itself stops, and nothing else does."""
 
@@ -7,7 +8,7 @@ from unittest.mock import patch
 from odoo.tests import BaseCase, tagged
 
 from ..models import mcp_webhook_loop as loop
-from ..origin import origin
+from ..tools.origin import origin
 from .common import WebhookCase
 
 PERSON, PROGRAM = (None, False), (None, True)

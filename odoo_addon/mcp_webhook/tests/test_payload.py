@@ -1,9 +1,10 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from odoo import Command
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
-from ..payload import new_event_id
+from ..tools.payload import new_event_id
 from .common import WebhookCase
 
 JUDGE = "odoo.addons.mcp_webhook.capture.judge"

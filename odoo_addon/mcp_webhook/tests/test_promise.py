@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """An event whose transaction committed is delivered, or its row says why not and can be
 sent again; nothing that one part of the addon meets stops another."""
@@ -10,7 +11,7 @@ from odoo.exceptions import UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 
 from ..models import mcp_webhook_outbox
-from ..sidecar import SidecarError
+from ..tools.sidecar import SidecarError
 from .common import WebhookCase
 
 # Refusals of `event.submit`: whether the same event is submitted again, or a new one.

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """A request for approval, and its answer; a sample that is none; names without a value."""
 
@@ -7,8 +8,8 @@ from odoo.exceptions import UserError
 from odoo.tests import Form, new_test_user, tagged
 
 from ..models import mcp_webhook_told
-from ..payload_templates import TEMPLATES, template_text
-from ..template_names import names_in
+from ..tools.payload_templates import TEMPLATES, template_text
+from ..tools.template_names import names_in
 from .common import WebhookCase
 from .test_approval import ApprovalCase
 

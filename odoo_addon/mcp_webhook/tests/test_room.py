@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The number of a user's subscriptions, counted by calls at the same time."""
 
@@ -9,7 +10,7 @@ from odoo import api
 from odoo.sql_db import db_connect
 from odoo.tests import get_db_name, tagged
 
-from .. import limits
+from ..tools import limits
 from .common import WebhookCase
 
 SUBSCRIPTION = "mcp.event.subscription"

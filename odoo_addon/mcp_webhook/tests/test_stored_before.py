@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What was right when it was saved, and is not any more: it breaks nobody's save, and says
 what is wrong."""

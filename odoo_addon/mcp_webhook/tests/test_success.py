@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What counts as a success, and how long an old secret signs on: what may be said of them,
 what a sidecar is told, and what is said where one is too old for it."""
@@ -6,7 +7,7 @@ from odoo import fields
 from odoo.exceptions import AccessError, ValidationError
 from odoo.tests import new_test_user, tagged
 
-from .. import limits
+from ..tools import limits
 from .common import WebhookCase
 
 SECRET = "0123456789abcdef"

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Whoever is watched notices nothing.
 
@@ -16,7 +17,7 @@ from odoo.models import BaseModel
 from odoo.sql_db import Cursor
 from odoo.tests import new_test_user, tagged
 
-from ..validation import records_of_links
+from ..tools.validation import records_of_links
 from .common import WebhookCase
 
 WRITES = re.compile(r"\s*(INSERT INTO|UPDATE|DELETE FROM)\s+\"?(\w+)", re.IGNORECASE)

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 import threading
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from odoo.sql_db import db_connect
 from odoo.tests import BaseCase, HttpCase, get_db_name, tagged
 
 from ..controllers import wake
-from ..models import sidecar_access
+from ..models import mcp_webhook_sidecar
 from .common import WebhookCase
 
 
@@ -91,7 +92,7 @@ class TestWakeRoute(HttpCase):
     def setUp(self):
         super().setUp()
         self.pulls = []
-        self.startPatcher(patch.dict(sidecar_access._open_until, clear=True))
+        self.startPatcher(patch.dict(mcp_webhook_sidecar._open_until, clear=True))
         Mirror = self.registry["mcp.webhook.mirror"]
         self.patch(
             Mirror, "_pull_knocked", lambda mirror: self.pulls.append(mirror._name)
@@ -157,10 +158,12 @@ class TestWakeSecret(WebhookCase):
         what a manager looks at must be looked at again."""
         users = {
             path.stem
-            for path in Path(sidecar_access.__file__).parent.glob("*.py")
+            for path in Path(mcp_webhook_sidecar.__file__).parent.glob("*.py")
             if "misc import hmac" in path.read_text()
         }
-        self.assertEqual(users, {"sidecar_access", "mcp_event_subscription_approval"})
+        self.assertEqual(
+            users, {"mcp_webhook_sidecar", "mcp_event_subscription_approval"}
+        )
         digest = self.env["mcp.event.subscription"]._fields["content_digest"]
         self.assertFalse(digest.store)
         self.sidecar.features.add(self.FEATURE)

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 from . import mcp_webhook_dialog  # isort: skip  # what the others extend
 from . import mcp_webhook_again

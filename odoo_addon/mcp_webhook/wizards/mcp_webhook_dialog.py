@@ -1,10 +1,11 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What the dialogs about one subscription have in common: it must be one that the
 caller may read, in whichever way its id comes in."""
 
 from odoo import api, fields, models
 
-from .. import limits
+from ..tools import limits
 
 
 class McpWebhookDialog(models.AbstractModel):

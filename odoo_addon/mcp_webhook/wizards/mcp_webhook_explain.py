@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Why did it not fire? One record, told condition by condition."""
 
@@ -8,10 +9,10 @@ from odoo import api, fields, models
 from odoo.fields import Domain
 from odoo.tools import format_datetime
 
-from .. import payload
 from ..capture.judge import TOO_SLOW
 from ..models.mcp_webhook_delivery import MOST_ROWS
-from ..translated import translated
+from ..tools import payload
+from ..tools.translated import translated
 
 OK, NO, NOTE = "ok", "no", "note"
 ICONS = {

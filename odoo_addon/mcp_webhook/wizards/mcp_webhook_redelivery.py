@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Everything of one subscription that failed since a time, once more: the count first."""
 
@@ -7,8 +8,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 
 from ..models.mcp_webhook_delivery_again import Outcome
-from ..sidecar import SidecarError, SidecarUnreachable
-from ..translated import translated
+from ..tools.sidecar import SidecarError, SidecarUnreachable
+from ..tools.translated import translated
 
 
 class McpWebhookRedelivery(models.TransientModel):

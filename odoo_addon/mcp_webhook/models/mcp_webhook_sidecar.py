@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Where the sidecar is, who we are to it, and whether it is worth a try now."""
 
@@ -11,8 +12,8 @@ from odoo.http import db_filter
 from odoo.tools import config
 from odoo.tools.misc import hmac
 
-from ..sidecar import PATIENT_TIMEOUT, Sidecar, SidecarUnreachable
-from ..words import _lt
+from ..tools.sidecar import PATIENT_TIMEOUT, Sidecar, SidecarUnreachable
+from ..tools.words import _lt
 
 DEFAULT_URL = "http://127.0.0.1:8170"
 WAKE_PATH = "/mcp_webhook/wake"

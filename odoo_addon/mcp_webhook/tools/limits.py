@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """How much one value may be, judged by counting before anything is parsed, stored or
 sent: a text by its bytes and brackets, a structure by walking it until it is too much.

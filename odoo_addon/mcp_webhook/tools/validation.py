@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What a subscription may say: each check names the field, what was expected, and
 an example, so that a person and a language model can both act on it.
@@ -22,9 +23,9 @@ from odoo.models import BaseModel
 from odoo.tools import SQL
 
 from . import limits
-from .capture.watch import is_denied, is_watchable
 from .denied_models import holds_secrets, is_secret, tells_a_secret
 from .sidecar import compact
+from .watchable import is_denied, is_watchable
 
 MAX_DOTS = 3  # in an enrich path
 EVENT_TYPES = ("create", "write", "unlink", "all")

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Texts on their way into a spreadsheet: endpoints, records and subscriptions carry other
 people's words, and a cell must show them, not run them."""

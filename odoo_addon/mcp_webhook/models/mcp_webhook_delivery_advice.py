@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What to do about a delivery, and how its row is read."""
 
@@ -8,8 +9,8 @@ from odoo import api, fields, models
 from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
-from .. import limits
-from ..translated import translated
+from ..tools import limits
+from ..tools.translated import translated
 from .mcp_event_subscription_preview import readable_json
 
 PAGE_READ = 8000  # characters of a web page

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Models whose records are credentials: nobody watches them, and no path or filter leads
 into them. A written list, for nothing in Odoo tells a key from a name: most of these
