@@ -4,16 +4,17 @@
 default:
     @just --list
 
-# Everything: Rust, what comes from elsewhere, a sample of all faults, lints, the addon in Odoo's own runner, Odoo's own tests as its judge, the line against a real Odoo, the operator's day.
-test: _forget-attacks test-rust supply test-faults lint-addon test-addon test-odoo-sample test-line test-ops attacks
+# Everything: lints of both languages, Rust, what comes from elsewhere, a sample of all faults, the addon in Odoo's own runner, Odoo's own tests as its judge, the line against a real Odoo, the operator's day.
+test: _forget lint-rust lint-addon test-rust supply test-faults test-addon test-odoo-sample test-line test-ops attacks
+    @python3 tests/step.py --sum lint-addon rust supply faults addon odoo-sample line ops attacks
 
 # The Rust tests.
 test-rust: _release _namespaces
-    @if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked; else cargo test --workspace --locked; fi
+    @if cargo nextest --version >/dev/null 2>&1; then python3 tests/step.py rust cargo nextest run --workspace --locked; else python3 tests/step.py rust cargo test --workspace --locked; fi
 
 # Odoo's own tests with every model watched, against an oracle in PostgreSQL: a sample, in minutes; OPTIONS as its README names them.
 test-odoo-sample *OPTIONS:
-    python3 tests/odoo/suite/run.py {{OPTIONS}}
+    @python3 tests/step.py odoo-sample python3 -u tests/odoo/suite/run.py {{OPTIONS}}
 
 # The same, whole: a database with sales, stock, accounting, purchase, CRM, projects, manufacturing, staff; writes tests/odoo/suite/REPORT.md.
 test-odoo-suite *OPTIONS:
@@ -21,19 +22,19 @@ test-odoo-suite *OPTIONS:
 
 # The addon's tests in Odoo's own runner on a real PostgreSQL; TAGS as for --test-tags.
 test-addon *TAGS:
-    python3 tests/odoo/addon_tests.py {{TAGS}}
+    @python3 tests/step.py addon python3 -u tests/odoo/addon_tests.py {{TAGS}}
 
 # The line from Odoo through the sidecar to an endpoint and back, with a normally started Odoo; FILTER as for pytest -k.
 test-line *FILTER: _release
-    python3 tests/odoo/line_tests.py {{FILTER}}
+    @python3 tests/step.py line python3 -u tests/odoo/line_tests.py {{FILTER}}
 
 # The operator's day: documentation, dashboard and alerts (real Prometheus), the client; installs what it needs from Debian.
 test-ops: _release
-    python3 tests/ops/run.py
+    @python3 tests/step.py ops python3 -u tests/ops/run.py
 
 # The table of attacks, made of what the tests of this run tried, in target/security; --keep writes tests/security/REPORT.md.
 attacks *OPTIONS:
-    python3 tests/security/report.py {{OPTIONS}}
+    @python3 tests/step.py attacks python3 tests/security/report.py {{OPTIONS}}
 
 # The Debian package: built, then installed, started, upgraded and removed in a clean Debian machine (root, systemd-nspawn).
 package-test:
@@ -55,7 +56,7 @@ dist:
 
 # A sample of every fault, against the release binary.
 test-faults *FILTER: _release
-    python3 tests/faults/run.py --quick {{quote(FILTER)}}
+    @python3 tests/step.py faults python3 -u tests/faults/run.py --quick {{quote(FILTER)}}
 
 # Every fault, hundreds of rounds; writes tests/faults/REPORT.md. FILTER: a part of a fault's name.
 faults *FILTER: _release
@@ -87,13 +88,17 @@ demo: _release
     python3 tests/odoo/demo.py
 
 # Formatting and lints of both languages.
-lint: lint-addon deny
+lint: lint-rust lint-addon deny
+
+# The same of the Rust crates alone.
+lint-rust:
+    @{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
     cargo fmt --all --check
     cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # The lints of the addon: ruff, pylint-odoo and the OCA's checks, pinned in tests/odoo/requirements.txt.
 lint-addon:
-    python3 tests/odoo/lint.py
+    @python3 tests/step.py lint-addon python3 -u tests/odoo/lint.py
 
 # Longer fuzzing of everything that reads hostile input: SECONDS for each target.
 fuzz SECONDS="60":
@@ -106,7 +111,7 @@ sbom:
 
 # Licences, bans and sources of every package in Cargo.lock against deny.toml, in a second.
 supply:
-    python3 tests/security/supply.py
+    @python3 tests/step.py supply python3 tests/security/supply.py
 
 # The same by cargo-deny, and known vulnerabilities where their database can be reached (minutes, to install it once).
 deny:
@@ -114,8 +119,8 @@ deny:
     cargo deny --locked check licenses bans sources
     @if cargo deny fetch db; then cargo deny --locked check advisories; else echo "known vulnerabilities were NOT checked: their database cannot be reached"; fi
 
-_forget-attacks:
-    rm -rf target/security
+_forget:
+    rm -rf target/security target/steps
 
 # What the security tests need for their network namespaces.
 _namespaces:

@@ -40,7 +40,8 @@ def main():
     out = HERE if "--keep" in sys.argv[1:] else PARTS
     PARTS.mkdir(parents=True, exist_ok=True)
     (out / "REPORT.md").write_text(report(classes, controls))
-    print(f"{(out / 'REPORT.md').relative_to(HERE.parents[1])}: {sum(len(c['cases']) for c in classes)} cases in {len(classes)} classes")
+    print(f"{(out / 'REPORT.md').relative_to(HERE.parents[1])}: what was tried, in {len(classes)} classes")
+    print(f"{sum(len(c['cases']) for c in classes)} passed, {len(faults)} failed")
     if faults:
         sys.exit("\n".join(faults))
 

@@ -23,7 +23,8 @@ def main():
     faults = [fault for package in packages for fault in faults_of(package, rules)]
     if not any(package["source"] for package in packages):
         faults.append("no package comes from elsewhere: nothing was looked at")
-    print(f"{len(packages)} packages held against deny.toml, {len(faults)} faults")
+    print("Packages held against deny.toml:")
+    print(f"{len(packages)} passed, {len(faults)} failed")
     sys.exit("\n".join(faults) or None)
 
 

@@ -24,9 +24,11 @@ from . import mcp_event_subscription_success
 from . import mcp_event_subscription_rotation
 from . import mcp_event_subscription_newer
 from . import mcp_event_subscription_capture
+from . import mcp_webhook_tombstone
 from . import mcp_event_subscription_sync
 from . import mcp_event_subscription_approval
 from . import mcp_event_subscription_request
+from . import mcp_webhook_room
 from . import mcp_event_subscription_room
 from . import mcp_event_subscription_ai
 from . import mcp_event_subscription_actions
@@ -40,9 +42,12 @@ from . import mcp_event_subscription_alerts
 from . import mcp_event_subscription_readers
 from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
-from . import mcp_webhook_loop
+from . import mcp_event_subscription_loop
+from . import mcp_webhook_delivery_loop
+from . import mcp_webhook_outbox_loop
 from . import mcp_webhook_delivery_advice
 from . import ir_actions_server
+from . import ir_config_parameter
 from . import ir_http
 from . import ir_model_fields
 from . import res_company

@@ -63,7 +63,7 @@ KEPT_FIELDS = frozenset(
 class McpEventSubscription(models.Model):
     _name = "mcp.event.subscription"
     _description = "Event Subscription"
-    _inherit = ("mcp.webhook.export", "mail.thread")
+    _inherit = ("mcp.webhook.export", "mail.thread", "mail.activity.mixin")
     _order = "name, id"
     _allow_sudo_commands = False
 
@@ -380,14 +380,35 @@ class McpEventSubscription(models.Model):
     @api.model_create_multi
     def create(self, vals_list):
         for vals in vals_list:
-            self._refuse_kept(vals)
+            self._check_given(vals)
         kept_defaults = {f"default_{name}" for name in KEPT_FIELDS}
         context = {k: v for k, v in self.env.context.items() if k not in kept_defaults}
+        if not self._is_manager():
+            # an AI's user does not follow: what managers write there is for managers
+            context["mail_create_nosubscribe"] = True
         cleaned = self.with_env(self.env(context=context))
         subscriptions = super(McpEventSubscription, cleaned).create(vals_list)
         subscriptions._remember_watched_names()
         subscriptions._forget_typed_secrets()
+        subscriptions._after_create(vals_list)
         return subscriptions.with_env(self.env)
+
+    def _check_given(self, vals):
+        """Extended by each part of the model: what may be stored, before anything is."""
+        self._refuse_kept(vals)
+
+    def _after_create(self, vals_list):
+        """Extended by each part of the model."""
+
+    def _before_write(self, vals):
+        """Extended by each part of the model: what it needs to know of before.
+
+        :return: a dict, handed to `_after_write`
+        """
+        return {}
+
+    def _after_write(self, vals, before):
+        """Extended by each part of the model."""
 
     @api.model
     def default_get(self, fields):
@@ -404,7 +425,8 @@ class McpEventSubscription(models.Model):
         return values
 
     def write(self, vals):
-        self._refuse_kept(vals)
+        self._check_given(vals)
+        before = self._before_write(vals)
         moved = self._moved_by(vals)
         if moved:
             moved.sudo().is_elsewhere = True
@@ -418,6 +440,7 @@ class McpEventSubscription(models.Model):
         if not WRITE_ONLY.isdisjoint(vals):
             self._forget_typed_secrets()
         self._log_hidden_changes(vals)
+        self._after_write(vals, before)
         return result
 
     def _moved_by(self, vals):

@@ -82,27 +82,27 @@ class McpEventSubscription(models.Model):
         plain = [v.ids if isinstance(v, models.BaseModel) else v for v in values]
         return hmac(stored.env, "mcp_webhook.approval", json.dumps(plain))
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        subscriptions = super().create(vals_list)
-        for subscription, vals in zip(subscriptions, vals_list, strict=True):
+    def _after_create(self, vals_list):
+        for subscription, vals in zip(self, vals_list, strict=True):
             subscription._note_who_sealed(vals)
-        return subscriptions
+        return super()._after_create(vals_list)
 
-    def write(self, vals):
+    def _before_write(self, vals):
         # what the AI's door writes, as superuser, is settled there
         by_hand = not self.env.su
-        before = {s: s._digest() for s in self if by_hand and s._has_credentials()}
-        result = super().write(vals)
+        digests = {s: s._digest() for s in self if by_hand and s._has_credentials()}
+        return {**super()._before_write(vals), "digests": digests}
+
+    def _after_write(self, vals, before):
         self._note_who_sealed(vals)
-        if "webhook_url" in vals and by_hand:
+        if "webhook_url" in vals and not self.env.su:
             # a manager's own word about the address
             self.filtered("by_allowed_host").sudo().by_allowed_host = False
-        for subscription, digest in before.items():
+        for subscription, digest in before["digests"].items():
             changed = subscription._digest() != digest
             if changed and subscription._carries_credentials_of_others():
                 subscription._note_approval("waiting", by_list=False)
-        return result
+        return super()._after_write(vals, before)
 
     def _has_credentials(self):
         stored = self.sudo()
@@ -221,29 +221,3 @@ class McpEventSubscription(models.Model):
         for subscription in everything.search([("by_allowed_host", "=", True)]):
             if not subscription._is_allowed():
                 subscription._note_approval("waiting", by_list=False)
-
-
-class IrConfigParameter(models.Model):
-    _inherit = "ir.config_parameter"
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        parameters = super().create(vals_list)
-        parameters._webhook_hosts_changed(parameters.mapped("key"))
-        return parameters
-
-    def write(self, vals):
-        keys = self.mapped("key")
-        result = super().write(vals)
-        self._webhook_hosts_changed(keys + self.mapped("key"))
-        return result
-
-    def unlink(self):
-        keys = self.mapped("key")
-        result = super().unlink()
-        self._webhook_hosts_changed(keys)
-        return result
-
-    def _webhook_hosts_changed(self, keys):
-        if ALLOWED_HOSTS in keys and self.pool.ready:
-            self.env["mcp.event.subscription"].sudo()._hold_to_allowed_hosts()

@@ -46,18 +46,15 @@ def _forget(registry, change=None):
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        records = super().create(vals_list)
-        records._forget_watched()
-        return records
+    def _after_create(self, vals_list):
+        self._forget_watched()
+        return super()._after_create(vals_list)
 
-    def write(self, vals):
-        result = super().write(vals)
+    def _after_write(self, vals, before):
         # the mirror's own fields come by with every delivery: they change nothing here
         if not WATCH_FIELDS.isdisjoint(vals):
             self._forget_watched()
-        return result
+        return super()._after_write(vals, before)
 
     def unlink(self):
         result = super().unlink()

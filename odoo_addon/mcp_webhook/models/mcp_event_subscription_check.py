@@ -28,15 +28,9 @@ class McpEventSubscription(models.Model):
 
     # -- before anything is parsed or stored -----------------------------------------
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        for vals in vals_list:
-            limits.check_fields(self.env, vals)
-        return super().create(vals_list)
-
-    def write(self, vals):
+    def _check_given(self, vals):
         limits.check_fields(self.env, vals)
-        return super().write(vals)
+        return super()._check_given(vals)
 
     @api.model
     def default_get(self, fields):

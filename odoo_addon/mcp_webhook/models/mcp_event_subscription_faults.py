@@ -54,11 +54,10 @@ class McpEventSubscription(models.Model):
         search="_search_sync_error",
     )
 
-    def write(self, vals):
-        result = super().write(vals)
+    def _after_write(self, vals, before):
         if not RULED_FIELDS.isdisjoint(vals):
             self._flag_fault()
-        return result
+        return super()._after_write(vals, before)
 
     @api.depends(
         "domain",

@@ -7,7 +7,7 @@ have it from their own AI; a mailbox that belongs to no user follows because a m
 said so.
 """
 
-from odoo import api, models
+from odoo import models
 from odoo.fields import Domain
 
 from ..capture.watch import SKIP, UNSEEN
@@ -23,15 +23,6 @@ TRACES = {
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        """An AI's user does not follow: what managers write there is for managers."""
-        here = self
-        if not self._is_manager():
-            here = self.with_context(mail_create_nosubscribe=True)
-        subscriptions = super(McpEventSubscription, here).create(vals_list)
-        return subscriptions.with_env(self.env)
 
     def _message_auto_subscribe_followers(self, updated_values, default_subtype_ids):
         """`user_id` is whose rights decide, and nobody's task: they are not told of it."""

@@ -3,7 +3,7 @@
 """A request for approval as in the rest of Odoo: an activity for each manager who may
 answer it, and an answer that whoever asked can read."""
 
-from odoo import api, fields, models
+from odoo import fields, models
 from odoo.tools import plaintext2html
 
 from ..capture.watch import SKIP, UNSEEN
@@ -13,8 +13,7 @@ ACTIVITY = "mcp_webhook.activity_approval"
 
 
 class McpEventSubscription(models.Model):
-    _name = "mcp.event.subscription"
-    _inherit = ("mcp.event.subscription", "mail.activity.mixin")
+    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     rejection = fields.Text(
         "Why It Was Rejected",
@@ -71,19 +70,16 @@ class McpEventSubscription(models.Model):
             self.sudo().is_rejected = False
         return super()._settle_approval()
 
-    def write(self, vals):
-        result = super().write(vals)
+    def _after_create(self, vals_list):
+        self.filtered(lambda s: s.approval == "waiting")._ask_managers()
+        return super()._after_create(vals_list)
+
+    def _after_write(self, vals, before):
         if vals.get("active"):
             self.filtered(lambda s: s.approval == "waiting")._ask_managers()
         elif "active" in vals:
             self._requests().unlink()
-        return result
-
-    @api.model_create_multi
-    def create(self, vals_list):
-        subscriptions = super().create(vals_list)
-        subscriptions.filtered(lambda s: s.approval == "waiting")._ask_managers()
-        return subscriptions
+        return super()._after_write(vals, before)
 
     def _ask_managers(self, again=False):
         """Each who may answer has one activity, once, as far as there is room for it in

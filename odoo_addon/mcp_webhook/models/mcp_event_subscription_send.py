@@ -6,9 +6,11 @@ with what made them. The subscription's user, filter and fields decide as ever.
 
 from odoo import api, fields, models
 from odoo.exceptions import UserError
+from odoo.fields import Domain
 from odoo.tools import split_every
 
-from ..tools import payload
+from ..capture.judge import of_company
+from ..tools import payload, validation
 
 CRON = "mcp_webhook.ir_cron_sweep"
 CALLED = "mcp_webhook.called_sweep"  # the key in cr.postcommit.data
@@ -108,3 +110,28 @@ class McpEventSubscription(models.Model):
                 for some in split_every(payload.MAX_RECORDS, sorted(ids))
             ]
         )
+
+    def _ids_on_demand(self, text, within=Domain.TRUE, limit=None):
+        """Ids of the records that match its own filter and `text`, and that its user may
+        read.
+
+        :raise UserError: that cannot be said, and why
+        """
+        model = self._reader()
+        if model is None or not model.has_access("read"):
+            raise UserError(
+                self.env._("%s may not read records of this model.", self.user_id.name)
+            )
+        validation.check_domain(
+            self.env, "domain", text or "[]", self.model_name, self.user_id
+        )
+        try:
+            domain = Domain(payload.parse_domain(text)) & within
+            domain &= Domain(payload.parse_domain(self.domain))
+        except (payload.BrokenSubscription, ValueError) as error:
+            raise UserError(
+                self.env._("Choose the records by a valid filter.")
+            ) from error
+        domain &= Domain(of_company(model, self.company_id.id))
+        found = model.with_context(active_test=False)
+        return self._in_time(lambda: found.search(domain, order="id", limit=limit).ids)

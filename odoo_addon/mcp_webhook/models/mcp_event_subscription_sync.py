@@ -13,7 +13,7 @@ import time
 
 import psycopg2
 
-from odoo import api, fields, models
+from odoo import api, models
 from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 from odoo.tools import SQL
@@ -62,33 +62,21 @@ MAX_NAME_BYTES = 256
 SCHEDULED = "mcp_webhook.sync"  # the key in cr.postcommit.data
 
 
-class McpWebhookTombstone(models.Model):
-    _name = "mcp.webhook.tombstone"
-    _description = "Deleted event subscription that the sidecar still knows"
-    _log_access = False
-    _allow_sudo_commands = False
-
-    uuid = fields.Char(required=True)
-
-
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
 
     # -- noticing --------------------------------------------------------------------
 
-    @api.model_create_multi
-    def create(self, vals_list):
-        subscriptions = super().create(vals_list)
-        subscriptions.sudo().sync_pending = True
-        subscriptions._sync_after_commit()
-        return subscriptions
+    def _after_create(self, vals_list):
+        self.sudo().sync_pending = True
+        self._sync_after_commit()
+        return super()._after_create(vals_list)
 
-    def write(self, vals):
-        result = super().write(vals)
+    def _after_write(self, vals, before):
         if not SYNCED_FIELDS.isdisjoint(vals):
             self.sudo().sync_pending = True
             self._sync_after_commit()
-        return result
+        return super()._after_write(vals, before)
 
     def unlink(self):
         uuids = self.sudo().mapped("uuid")

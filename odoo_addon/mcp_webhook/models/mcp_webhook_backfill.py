@@ -10,8 +10,6 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 from odoo.service.model import PG_CONCURRENCY_EXCEPTIONS_TO_RETRY
 
-from ..capture.judge import of_company
-from ..tools import payload, validation
 from .mcp_webhook_outbox import in_own_transaction
 
 _logger = logging.getLogger(__name__)
@@ -180,32 +178,3 @@ class McpWebhookBackfill(models.Model):
             raise UserError(reason)
         left = Domain("id", ">", self.last_id) & Domain("id", "<=", self.highest_id)
         return subscription._ids_on_demand(self.domain, left, limit)
-
-
-class McpEventSubscription(models.Model):
-    _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
-
-    def _ids_on_demand(self, text, within=Domain.TRUE, limit=None):
-        """Ids of the records that match its own filter and `text`, and that its user may
-        read.
-
-        :raise UserError: that cannot be said, and why
-        """
-        model = self._reader()
-        if model is None or not model.has_access("read"):
-            raise UserError(
-                self.env._("%s may not read records of this model.", self.user_id.name)
-            )
-        validation.check_domain(
-            self.env, "domain", text or "[]", self.model_name, self.user_id
-        )
-        try:
-            domain = Domain(payload.parse_domain(text)) & within
-            domain &= Domain(payload.parse_domain(self.domain))
-        except (payload.BrokenSubscription, ValueError) as error:
-            raise UserError(
-                self.env._("Choose the records by a valid filter.")
-            ) from error
-        domain &= Domain(of_company(model, self.company_id.id))
-        found = model.with_context(active_test=False)
-        return self._in_time(lambda: found.search(domain, order="id", limit=limit).ids)

@@ -3,15 +3,27 @@
 """What causes itself stops, and nothing else does."""
 
 import threading
+from contextlib import contextmanager
 from unittest.mock import patch
 
 from odoo.tests import BaseCase, tagged
 
-from ..models import mcp_webhook_loop as loop
+from ..models import mcp_webhook_delivery_loop as delivery_loop
+from ..models import mcp_webhook_outbox_loop as loop
 from ..tools.origin import origin
 from .common import WebhookCase
 
 PERSON, PROGRAM = (None, False), (None, True)
+
+
+@contextmanager
+def called_by(who):
+    """:param who: what `origin` returns in the meantime"""
+    with (
+        patch.object(loop, "origin", lambda: who),
+        patch.object(delivery_loop, "origin", lambda: who),
+    ):
+        yield
 
 
 @tagged("post_install", "-at_install")
@@ -26,7 +38,7 @@ class TestLoops(WebhookCase):
         """One change, committed, by whom `origin` says; the event's id, or None."""
         self.count += 1
         known = self.rows(self.subscription)
-        with patch.object(loop, "origin", lambda: origin):
+        with called_by(origin):
             (record or self.partner).name = f"Name {self.count}"
             self.commit()
         return (self.rows(self.subscription) - known).event_uuid
@@ -113,7 +125,7 @@ class TestLoops(WebhookCase):
         for _event in range(loop.HOPS):
             cause = self.change((cause, False))
             known = self.rows(other)
-            with patch.object(loop, "origin", lambda c=cause: (c, False)):
+            with called_by((cause, False)):
                 self.partner.ref = f"Ref {self.count}"
                 self.commit()
             cause = (self.rows(other) - known).event_uuid
@@ -199,7 +211,7 @@ class TestLoops(WebhookCase):
 
     def put_down(self, count, trigger, origin=PROGRAM):
         """Rows without an event yet."""
-        with patch.object(loop, "origin", lambda: origin):
+        with called_by(origin):
             for _event in range(count):
                 self.subscription._put_down(self.partner.ids, trigger)
             self.commit()

@@ -102,6 +102,7 @@ fn run(cli: &Cli) -> Result<bool> {
     for line in &failed {
         eprintln!("faults: FAILED: {}: {:?}", line.name, line.result.as_ref().err());
     }
+    eprintln!("{} passed, {} failed", lines.len() - failed.len(), failed.len());
     Ok(failed.is_empty() && !lines.is_empty())
 }
 
