@@ -22,6 +22,7 @@
         "views/mcp_webhook_backfill_views.xml",
         "views/ir_actions_server_views.xml",
         "views/mcp_event_subscription_views.xml",
+        "views/mcp_webhook_connection_views.xml",
         "wizards/mcp_webhook_dialog_views.xml",
         "views/res_config_settings_views.xml",
         "views/mcp_webhook_menus.xml",

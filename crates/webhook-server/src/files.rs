@@ -89,6 +89,11 @@ impl DataDir {
         self.0.join("address")
     }
 
+    /// Where the running MCP server listens.
+    pub fn mcp_address(&self) -> PathBuf {
+        self.0.join("mcp_address")
+    }
+
     /// Names the Unix socket on which the running sidecar listens; empty where there is none.
     pub fn socket_path(&self) -> PathBuf {
         self.0.join("socket_path")

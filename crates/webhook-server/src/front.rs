@@ -11,7 +11,9 @@ use tokio::sync::Semaphore;
 use webhook_api::Caller;
 use webhook_model::{Shape, limits};
 
-use crate::{guests::Guest, health, live::Live, metrics, rpc::middleware::BadRequest, vitals::Vitals};
+use crate::{
+    guests::Guest, health, hosts::OwnHosts, live::Live, metrics, rpc::middleware::BadRequest, vitals::Vitals,
+};
 
 /// A request's body must be there within this time.
 const BODY_TIME: Duration = Duration::from_secs(10);
@@ -32,8 +34,7 @@ const CHALLENGE: RangeInclusive<usize> = 32..=128;
 pub struct Front {
     live: Arc<Live>,
     vitals: Arc<Vitals>,
-    address: SocketAddr,
-    allowed_hosts: Vec<String>,
+    hosts: OwnHosts,
     room: Semaphore,
     held: Semaphore,
     work: Semaphore,
@@ -41,15 +42,10 @@ pub struct Front {
 
 impl Front {
     /// A front for a listener on `address`.
-    pub fn new(
-        live: Arc<Live>,
-        vitals: Arc<Vitals>,
-        address: SocketAddr,
-        allowed_hosts: Vec<String>,
-    ) -> Self {
-        let allowed_hosts = allowed_hosts.iter().map(|host| host.to_lowercase()).collect();
+    pub fn new(live: Arc<Live>, vitals: Arc<Vitals>, address: SocketAddr, allowed_hosts: &[String]) -> Self {
+        let hosts = OwnHosts::new(address.ip(), allowed_hosts);
         let [room, held, work] = [CONCURRENT, HELD as usize, WORKED_ON as usize].map(Semaphore::new);
-        Self { live, vitals, address, allowed_hosts, room, held, work }
+        Self { live, vitals, hosts, room, held, work }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -67,7 +63,7 @@ impl Front {
         S::Error: std::fmt::Display,
     {
         let headers = request.headers();
-        if headers.contains_key(header::ORIGIN) || !self.is_own_host(&request) {
+        if headers.contains_key(header::ORIGIN) || !self.hosts.are_called_by(&request) {
             return Ok(plain(StatusCode::FORBIDDEN, "this address is not for browsers, nor for this Host\n"));
         }
         match (request.method(), request.uri().path()) {
@@ -117,21 +113,6 @@ impl Front {
                 plain(StatusCode::INTERNAL_SERVER_ERROR, "")
             }
         })
-    }
-
-    /// The listener's own address, loopback under any name of its own, or a name from the configuration.
-    fn is_own_host<B>(&self, request: &Request<B>) -> bool {
-        let given = request.headers().get_all(header::HOST);
-        let mut hosts = given.iter().map(|value| value.to_str().unwrap_or("?"));
-        let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
-        let Ok(authority) = host.parse::<http::uri::Authority>() else { return false };
-        let name = authority.host().to_lowercase();
-        let bare = name.trim_start_matches('[').trim_end_matches(']');
-        let is_loopback =
-            bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
-        is_loopback
-            || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip == self.address.ip())
-            || self.allowed_hosts.iter().any(|allowed| *allowed == name || *allowed == host.to_lowercase())
     }
 
     fn caller(&self, headers: &HeaderMap) -> Option<Caller> {

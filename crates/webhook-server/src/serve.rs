@@ -36,11 +36,12 @@ use crate::{
     knock,
     listener::{Caller, Listener},
     live::{self, Live, LiveTransport},
+    mcp::McpListener,
     metrics,
     private::write_private,
     rpc::{middleware::Methods, service::Service},
     systemd,
-    tls::Greeter,
+    tls::{Greeter, Stream},
     upkeep,
     vitals::Vitals,
 };
@@ -57,6 +58,7 @@ pub struct Sidecar {
     data: DataDir,
     listener: Listener,
     address: SocketAddr,
+    mcp: Option<McpListener>,
     log: Log,
     front: Front,
     vitals: Arc<Vitals>,
@@ -87,6 +89,7 @@ impl Sidecar {
         let early = if data.has_store() { None } else { Some(callers()?) };
         let listener = Listener::bind(&config).await?;
         let address = listener.address()?;
+        let mcp = McpListener::bind(&config).await?;
         let store = medium::File::new(data.store());
         systemd::tell(NotifyState::Status("opening the delivery log"));
         let log = tokio::task::spawn_blocking(move || Log::open(store, key)).await?;
@@ -111,8 +114,8 @@ impl Sidecar {
             canceller: dispatcher.canceller(),
             preview_turn: Semaphore::new(1),
         });
-        let front = Front::new(live, Arc::clone(&vitals), address, config.allowed_hosts.clone());
-        Ok(Self { data, listener, address, log, front, vitals, service, dispatcher })
+        let front = Front::new(live, Arc::clone(&vitals), address, &config.allowed_hosts);
+        Ok(Self { data, listener, address, mcp, log, front, vitals, service, dispatcher })
     }
 
     /// Where it listens.
@@ -144,6 +147,13 @@ impl Sidecar {
         let retention = tokio::spawn(upkeep::retain(Arc::clone(&self.vitals), stop.clone()));
         let backlog = tokio::spawn(metrics::watch_backlog(Arc::clone(&self.vitals), stop.clone()));
         let space = tokio::spawn(upkeep::guard_space(self.log.clone(), self.data.clone(), stop.clone()));
+        let mcp = match self.mcp {
+            Some(mcp) => {
+                write_private(&self.data.mcp_address(), format!("{}\n", mcp.address()?).as_bytes())?;
+                Some(tokio::spawn(mcp.run(Arc::clone(&self.service.live), stop.clone())))
+            }
+            None => None,
+        };
         let gone = &self.vitals.dispatcher_gone;
         let dispatcher = tokio::spawn(on_own_thread(self.dispatcher, Arc::clone(gone), stop.child_token())?);
         systemd::tell(NotifyState::Status("accepting and delivering"));
@@ -151,11 +161,15 @@ impl Sidecar {
         let watchdog = tokio::spawn(systemd::watchdog(Arc::clone(gone), stop.clone()));
         accept(self.listener, Arc::new(self.front), self.service, stop).await;
         let _ = tokio::join!(dispatcher, knocker, retention, backlog, space, watchdog);
+        if let Some(mcp) = mcp {
+            let _ = mcp.await;
+        }
         let log = self.log;
         let closing = tokio::task::spawn_blocking(move || log.close());
         let is_closed = tokio::time::timeout(CLOSE_TIME, closing).await.is_ok();
         let _ = std::fs::remove_file(self.data.address());
         let _ = std::fs::remove_file(self.data.socket_path());
+        let _ = std::fs::remove_file(self.data.mcp_address());
         match is_closed {
             true => tracing::info!("stopped"),
             false => tracing::warn!(
@@ -266,6 +280,17 @@ async fn serve_connection<S>(
         let (front, guest, rpc) = (Arc::clone(&front), Arc::clone(&guest), rpc.clone());
         async move { front.answer(request, &guest, rpc).await }
     });
+    converse(stream, service, stop).await;
+}
+
+/// HTTP on one connection, until it ends or all do.
+pub async fn converse<S>(stream: Stream, service: S, stop: CancellationToken)
+where
+    S: hyper::service::HttpService<hyper::body::Incoming>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S::ResBody: 'static,
+    <S::ResBody as hyper::body::Body>::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
     let connection = http.serve_connection(TokioIo::new(stream), service);

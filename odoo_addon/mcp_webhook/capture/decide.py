@@ -61,6 +61,7 @@ def decide(cr, journal):
     # asked here: a transaction that changes subscriptions sees its own
     here = api.Environment(cr, SUPERUSER_ID, {})
     watches = here["mcp.event.subscription"]._watched()
+    watches = {name: watch.for_caller(here) for name, watch in watches.items()}
     with apart(cr, transaction.registry) as env:
         _take_back(env, journal)
         with Judge(env) as judge:

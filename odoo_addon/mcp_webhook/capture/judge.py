@@ -70,6 +70,7 @@ class Setting:
     tz: str | None
     company_lang: str | None
     partner_id: int | None
+    in_session: bool | None = None
 
     @classmethod
     def unread(cls, id_, uuid, company_id):
@@ -100,6 +101,7 @@ class Setting:
             user.tz,
             user.company_id.partner_id.lang,
             user.partner_id.id,
+            stored.in_session and not stored.webhook_url,
         )
 
 
@@ -167,7 +169,9 @@ class Judge:
                       s.endpoint_host, s.paused,
                       (to_jsonb(s) ->> 'one_event_per_record')::boolean,
                       s.user_id, p.name, u.active, u.company_id, p.lang, p.tz, cp.lang,
-                      u.partner_id
+                      u.partner_id,
+                      (to_jsonb(s) ->> 'in_session')::boolean
+                          AND COALESCE(s.webhook_url, '') = ''
                  FROM mcp_event_subscription s
             LEFT JOIN res_users u ON u.id = s.user_id
             LEFT JOIN res_partner p ON p.id = u.partner_id

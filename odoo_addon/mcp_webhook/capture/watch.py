@@ -28,6 +28,7 @@ class WatchedBy:
     :ivar fields: watched ones; empty: every `write()` fires
     :ivar company_fields: those of `fields` that have a value for each company
     :ivar recomputed: mere recomputation fires, too, where no fields are watched
+    :ivar key_id: of the API key whose own changes do not fire it
     """
 
     id: int
@@ -37,6 +38,7 @@ class WatchedBy:
     company_id: int | None = None
     company_fields: frozenset = frozenset()
     recomputed: bool = False
+    key_id: int | None = None
 
     def wants(self, kind):
         return self.event_type in (kind, "all")
@@ -73,6 +75,22 @@ class Watch:
 
     def wanting(self, kind):
         return [s for s in self.subscriptions if s.wants(kind)]
+
+    @functools.cached_property
+    def _for_keys(self):
+        """`{key id: Watch}` without the subscriptions that this key has made."""
+        keys = {s.key_id for s in self.subscriptions if s.key_id}
+        return {
+            key: Watch(tuple(s for s in self.subscriptions if s.key_id != key), self.sides)
+            for key in keys
+        }
+
+    def for_caller(self, env):
+        """What is watched of the changes that this request makes: who writes with an API
+        key knows it, and is not told again."""
+        if not self._for_keys:
+            return self
+        return self._for_keys.get(env["mcp.webhook.connection"]._key_id(), self)
 
     @functools.cached_property
     def watched(self):
@@ -133,4 +151,4 @@ def watch_for(records):
     watch = env["mcp.event.subscription"]._watched().get(records._name)
     if watch is None or env.context.get(SKIP) is UNSEEN:
         return None
-    return watch
+    return watch.for_caller(env)

@@ -30,6 +30,7 @@ from . import mcp_event_subscription_approval
 from . import mcp_event_subscription_request
 from . import mcp_webhook_room
 from . import mcp_event_subscription_room
+from . import mcp_event_subscription_own
 from . import mcp_event_subscription_ai
 from . import mcp_event_subscription_actions
 from . import mcp_event_subscription_names
@@ -40,6 +41,10 @@ from . import mcp_event_subscription_send
 from . import mcp_webhook_backfill
 from . import mcp_event_subscription_alerts
 from . import mcp_event_subscription_readers
+from . import mcp_event_subscription_reading
+from . import mcp_event_subscription_mcp
+from . import mcp_webhook_call
+from . import mcp_webhook_connection
 from . import mcp_event_subscription_health
 from . import mcp_event_subscription_deletion
 from . import mcp_event_subscription_loop

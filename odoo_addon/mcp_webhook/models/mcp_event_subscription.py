@@ -41,6 +41,8 @@ KEPT_FIELDS = frozenset(
         "secret_by_id",
         "headers_by_id",
         "connection",
+        "key_id",
+        "has_generated_secret",
         "sync_error",
         "sync_pending",
         "is_alerting",

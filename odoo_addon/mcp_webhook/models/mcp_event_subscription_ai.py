@@ -15,6 +15,7 @@ from ..tools import limits, validation
 from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import ASKS_ITSELF, MANAGER
 from .mcp_event_subscription_check import FAULTS
+from .mcp_event_subscription_own import check_flag
 
 PARAMETERS = (
     "model",
@@ -24,6 +25,9 @@ PARAMETERS = (
     "webhook_url",
     "webhook_payload_template",
     "enrich_fields",
+    "in_session",
+    "generate_secret",
+    "include_own_changes",
 )
 CONNECTION = "subscribe_events"
 # Of what the sidecar takes: not the caller's to give, or to be asked about.
@@ -60,6 +64,9 @@ class McpEventSubscription(models.Model):
         webhook_url=None,
         webhook_payload_template=None,
         enrich_fields=None,
+        in_session=False,
+        generate_secret=False,
+        include_own_changes=False,
     ):
         """Subscribe the caller to changes of a model's records.
 
@@ -70,6 +77,9 @@ class McpEventSubscription(models.Model):
         :param webhook_url: where to send the events; none: nothing is sent
         :param webhook_payload_template: an object, a list, or a string of JSON
         :param enrich_fields: fields or dotted paths whose values to send
+        :param in_session: without a URL: its events are kept, and read through MCP
+        :param generate_secret: sign with a new secret, which a manager sees in Odoo
+        :param include_own_changes: also fire at changes made with the same API key
         :return: `{"id", "uuid", "name", "state", "message"}`
         """
         given = {
@@ -80,14 +90,21 @@ class McpEventSubscription(models.Model):
             "webhook_url": webhook_url,
             "webhook_payload_template": webhook_payload_template,
             "enrich_fields": enrich_fields,
+            "in_session": in_session,
+            "generate_secret": generate_secret,
+            "include_own_changes": include_own_changes,
         }
         limits.check_parameters(self.env, given)
         here = self._for_caller()
         values = here._values_given(given, model)
         values.update(user_id=self.env.uid, connection=CONNECTION)
+        values.update(here._own_key_values())
         subscription = here.sudo().create(values)
+        if generate_secret:
+            subscription._generate_secret()
         subscription._settle_approval()
         subscription._ask_sidecar()
+        subscription._check_connection_room()
         subscription._check_room()  # last: others of this user's calls wait from here on
         return subscription._answer_to_caller()
 
@@ -127,6 +144,8 @@ class McpEventSubscription(models.Model):
             here._reset_for_model(values)
         before = subscription._digest()
         subscription.write(values)
+        if changes.get("generate_secret"):
+            subscription._generate_secret()
         # each edit of a user asks again; a manager's that changes nothing does not
         if not self._is_manager() or subscription._digest() != before:
             subscription._settle_approval()
@@ -233,6 +252,12 @@ class McpEventSubscription(models.Model):
                 "(MCP Server > Event Subscriptions).",
                 host=self.endpoint_host,
             )
+        elif not self.webhook_url and self.in_session:
+            message = self.env._(
+                "Its events are kept to be read: call wait_for_event or poll_events with "
+                "subscription_id %s.",
+                self.id,
+            )
         elif not self.webhook_url:
             message = self.env._(
                 "Without webhook_url nothing is sent. Give one with update_subscription."
@@ -244,6 +269,12 @@ class McpEventSubscription(models.Model):
             message = f"{message} {told}"
         if self.template_warning:
             message = f"{message} {self.template_warning}"
+        if self.has_generated_secret:
+            told = self.env._(
+                "Its signing secret is shown to a webhook manager in Odoo, who gives it to "
+                "the receiver."
+            )
+            message = f"{message} {told}"
         if not self._is_manager():
             message = f"{message} {self._room_left()}"
         return {
@@ -267,6 +298,14 @@ class McpEventSubscription(models.Model):
         values = {}
         for name, value in given.items():
             values.update(getattr(self, f"_given_{name}")(value, model_name))
+        if values.get("in_session") and values.get("webhook_url"):
+            validation.refuse(
+                "in_session",
+                self.env._(
+                    "expected either in_session or webhook_url. Example: false, for events "
+                    "that go to webhook_url."
+                ),
+            )
         return values
 
     @api.model
@@ -346,6 +385,20 @@ class McpEventSubscription(models.Model):
         validation.check_text(self.env, label, text)
         self._check_template(label, text, "auto")
         return {"payload_template": text}
+
+    @api.model
+    def _given_in_session(self, value, _model_name):
+        return {"in_session": check_flag(self.env, "in_session", value)}
+
+    @api.model
+    def _given_include_own_changes(self, value, _model_name):
+        flag = check_flag(self.env, "include_own_changes", value)
+        return {"include_own_changes": flag}
+
+    @api.model
+    def _given_generate_secret(self, value, _model_name):
+        check_flag(self.env, "generate_secret", value)
+        return {}
 
     @api.model
     def _list_of_strings(self, label, value, example):

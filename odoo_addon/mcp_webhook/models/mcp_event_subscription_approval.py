@@ -25,6 +25,7 @@ DECISIVE_FIELDS = frozenset(
         "enrich_fields",
         "event_type",
         "headers_value",
+        "include_own_changes",
         "model_name",
         "on_demand",
         "payload_template",

@@ -16,6 +16,9 @@ WATCH_FIELDS = frozenset(
         "company_id",
         "count_recomputed",
         "event_type",
+        "in_session",
+        "include_own_changes",
+        "key_id",
         "model_id",
         "model_name",
         "on_demand",
@@ -133,10 +136,14 @@ class McpEventSubscription(models.Model):
         """
         self.env.cr.execute(
             """SELECT id, uuid, model_name, event_type, watched_field_names, company_id,
-                      (to_jsonb(s) ->> 'count_recomputed')::boolean
+                      (to_jsonb(s) ->> 'count_recomputed')::boolean,
+                      CASE WHEN (to_jsonb(s) ->> 'include_own_changes')::boolean
+                           THEN NULL
+                           ELSE NULLIF((to_jsonb(s) ->> 'key_id')::integer, 0) END
                  FROM mcp_event_subscription s
                 WHERE active
-                  AND COALESCE(webhook_url, '') != ''
+                  AND (COALESCE(webhook_url, '') != ''
+                       OR (to_jsonb(s) ->> 'in_session')::boolean)
                   AND COALESCE(approval, 'none') != 'waiting'
                   AND (to_jsonb(s) ->> 'on_demand')::boolean IS NOT TRUE
              ORDER BY id"""
@@ -150,6 +157,7 @@ class McpEventSubscription(models.Model):
             names,
             company,
             recomputed,
+            key_id,
         ) in self.env.cr.fetchall():
             model = self.env.get(model_name)
             if model is None or not may_be_watched(model):
@@ -166,6 +174,7 @@ class McpEventSubscription(models.Model):
                     company,
                     frozenset(by_company),
                     bool(recomputed),
+                    key_id,
                 )
                 found.setdefault(model_name, []).append(watcher)
         return found

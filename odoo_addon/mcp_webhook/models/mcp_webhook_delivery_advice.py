@@ -53,6 +53,8 @@ class McpWebhookDelivery(models.Model):
             code = delivery.response_code
             if delivery.status == "pending":
                 delivery.outcome = False
+            elif delivery.status == "success" and not (code or delivery.endpoint_host):
+                delivery.outcome = self.env._("kept to be read.")
             elif delivery.status == "success" or delivery.error_kind == "http_status":
                 delivery.outcome = self.env._("the endpoint answered %s.", code)
             else:
@@ -104,6 +106,8 @@ class McpWebhookDelivery(models.Model):
 
     def _advice(self):
         self.ensure_one()
+        if self.status == "success" and not self.endpoint_host:
+            return self.env._("Nothing: it is kept to be read through MCP.")
         if self.status == "success":
             return self.env._("Nothing: the endpoint took it.")
         if self.status == "pending":

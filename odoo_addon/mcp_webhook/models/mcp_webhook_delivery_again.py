@@ -40,6 +40,9 @@ class McpWebhookDelivery(models.Model):
         Odoo is submitted again, or built again where nothing is left to submit.
         """
         self._check_manager()
+        return self._redeliver()
+
+    def _redeliver(self):
         finished = self._finished()
         if not finished:
             raise UserError(self.env._("These deliveries are pending: wait for them."))
@@ -255,6 +258,10 @@ class McpWebhookDelivery(models.Model):
 
     def action_retry_now(self):
         """What waits is tried at once, wherever it waits."""
+        self._check_manager()
+        return self._retry_now()
+
+    def _retry_now(self):
         waiting = self._waiting_ones()
         in_odoo = waiting.filtered(lambda delivery: delivery.stage == "odoo")
         held = waiting.filtered(lambda delivery: delivery.subscription_id._is_held())
@@ -283,6 +290,7 @@ class McpWebhookDelivery(models.Model):
 
     def action_cancel(self):
         """What waits is not sent; it stays in the log as failed."""
+        self._check_manager()
         waiting = self._waiting_ones()
         reason = detailed(_lt("Somebody cancelled it."), self.env.user.name)
         in_odoo = waiting.filtered(lambda delivery: delivery.stage == "odoo")
@@ -298,7 +306,6 @@ class McpWebhookDelivery(models.Model):
         return self._moved(moved + len(cancelled), refused)
 
     def _waiting_ones(self):
-        self._check_manager()
         waiting = self.filtered(lambda delivery: delivery.status == "pending")
         if not waiting:
             raise UserError(self.env._("None of these deliveries is waiting."))

@@ -54,6 +54,18 @@ class ResConfigSettings(models.TransientModel):
         help="At most as long as the sidecar keeps them, or they cannot be sent again.",
     )
 
+    mcp_webhook_mcp_off = fields.Boolean(
+        "MCP Is Switched Off",
+        config_parameter="mcp_webhook.mcp_off",
+        help="Every call through the MCP server is refused, whatever its connection.",
+    )
+    mcp_webhook_mcp_calls_per_minute = fields.Integer(
+        "Calls a Minute",
+        config_parameter="mcp_webhook.mcp_calls_per_minute",
+        default=120,
+        help="Of one connection, where the connection itself has no other number.",
+    )
+
     @api.model
     def default_get(self, fields):
         """Everybody may ask Odoo for the settings' values; ours are for those who may

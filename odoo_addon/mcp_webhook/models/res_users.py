@@ -2,11 +2,19 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Whose rights subscriptions filter by."""
 
-from odoo import models
+from odoo import api, models
+
+from ..origin import remember_key
 
 
 class ResUsers(models.Model):
     _inherit = "res.users"
+
+    @api.model
+    def _check_uid_passwd(self, uid, passwd):
+        """Each RPC call comes by here, with a password or an API key."""
+        super()._check_uid_passwd(uid, passwd)
+        remember_key(passwd)
 
     def write(self, vals):
         """A user who is archived takes those rights along."""

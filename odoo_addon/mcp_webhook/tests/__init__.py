@@ -18,6 +18,7 @@ from . import test_i18n
 from . import test_lifecycle
 from . import test_limits
 from . import test_loops
+from . import test_mcp
 from . import test_memory
 from . import test_mirror
 from . import test_on_demand

@@ -10,6 +10,7 @@ from .common import WebhookCase
 
 SUBSCRIPTION, DELIVERY = "mcp.event.subscription", "mcp.webhook.delivery"
 BACKFILL = "mcp.webhook.backfill"
+CONNECTION, CALL = "mcp.webhook.connection", "mcp.webhook.call"
 SETTINGS = "res.config.settings"
 DIALOGS = (
     "mcp.webhook.preview",
@@ -17,6 +18,7 @@ DIALOGS = (
     "mcp.webhook.redelivery",
     "mcp.webhook.rejection",
     "mcp.webhook.rotation",
+    "mcp.webhook.secret",
     "mcp.webhook.send",
     "mcp.webhook.waiting",
 )
@@ -63,6 +65,7 @@ OF_RECORD = {
                 "action_resume",
                 "action_send_now",
                 "action_send_test",
+                "action_show_secret",
                 "action_toggle_active",
                 "message_get_followers",
             ),
@@ -95,13 +98,33 @@ OF_RECORD = {
         **dict.fromkeys(("write", "copy", "onchange", "unlink"), NOBODY),
         "copy_data": MANAGER,
     },
+    CONNECTION: {
+        "action_open_calls": MANAGER,
+        "read": MANAGER,
+        "web_read": MANAGER,
+        "export_data": MANAGER,
+        "write": MANAGER,
+        **dict.fromkeys(("copy", "unlink"), NOBODY),
+        "onchange": MANAGER,
+        "copy_data": MANAGER,
+    },
+    CALL: {
+        "read": MANAGER,
+        "web_read": MANAGER,
+        "export_data": MANAGER,
+        **dict.fromkeys(("write", "copy", "onchange", "unlink"), NOBODY),
+        "copy_data": MANAGER,
+    },
     SETTINGS: {
         "action_mcp_webhook_become_production": {"settings"},
         "action_mcp_webhook_take_over": {"settings"},
         "action_mcp_webhook_test_connection": {"settings"},
     },
 }
-# Called on the model: `(who may, arguments)`; "id" stands for the subscription's.
+INTERNAL = {"owner", "clerk", "manager", "foreigner", "settings"}
+OWN = {"owner", "manager"}
+# Called on the model: `(who may, arguments)`; "id" stands for the subscription's,
+# "delivery" for the delivery's.
 OF_MODEL = {
     SUBSCRIPTION: {
         "failing_endpoints": ({"manager", "foreigner"}, ()),
@@ -113,7 +136,21 @@ OF_MODEL = {
         ),
         "update_subscription": ({"owner", "manager"}, ("id",)),
         "unsubscribe_events": ({"owner", "manager"}, ("id",)),
+        "list_models": (INTERNAL, ()),
+        "describe_model": (INTERNAL, ("res.partner",)),
+        "list_subscriptions": (INTERNAL, ()),
+        "preview_payload": (INTERNAL, ("res.partner",)),
+        "send_test_event": (OWN, ("id",)),
+        "list_deliveries": (OWN, ("id",)),
+        "explain_delivery": (OWN, ("delivery",)),
+        "explain_no_event": (OWN, ("id",)),
+        "redeliver": (OWN, ("delivery",)),
+        "retry_now": (OWN, ("delivery",)),
+        "get_recent_events": ({"owner"}, ("id",)),
+        "poll_events": ({"owner"}, (None, "id")),
+        "wait_for_event": ({"owner"}, (None, "id")),
     },
+    CONNECTION: {"call_tool": (INTERNAL, ("list_models",))},
     DELIVERY: {"action_deliveries_of_record": ({"manager", "foreigner"}, ("x", 1))},
 }
 OF_DIALOG = {
@@ -122,6 +159,7 @@ OF_DIALOG = {
     "mcp.webhook.rotation": dict.fromkeys(
         ("action_look", "action_switch", "action_test"), MANAGER
     ),
+    "mcp.webhook.secret": {"action_noted": MANAGER},
     "mcp.webhook.send": {"action_send": MANAGER},
     "mcp.webhook.waiting": {"action_go_on": MANAGER},
 }
@@ -129,7 +167,12 @@ OF_DIALOG = {
 OF_OTHER_DIALOG = {"mcp.webhook.again": ("delivery_ids", {"action_redeliver": MANAGER})}
 NOBODY_S = ("outbox", "mirror", "tombstone", "binding", "room", "seen", "told")
 MACHINERY = (*NOBODY_S, "sidecar", "dialog", "export")
-REFUSALS = ("webhook manager can", "subscription_id:", "rights to export")
+REFUSALS = (
+    "webhook manager can",
+    "subscription_id:",
+    "delivery_id: expected the id",
+    "rights to export",
+)
 # Public methods that look at nothing but what they are given.
 HARMLESS = {"copy_data", "default_get"}
 
@@ -169,6 +212,12 @@ class TestActors(WebhookCase):
         )
         self.backfill = self.env[BACKFILL].create(
             {"subscription_id": self.subscription.id, "user_id": self.env.uid}
+        )
+        self.connection = self.env[CONNECTION].create(
+            {"user_id": self.actors["owner"].id, "company_id": self.env.company.id}
+        )
+        self.call = self.env[CALL].create(
+            {"connection_id": self.connection.id, "company_id": self.env.company.id}
         )
         self.sidecar.events["e"] = {"subscription_id": self.subscription.uuid}
         self.sidecar.attempt("e", status="failed")
@@ -216,13 +265,14 @@ class TestActors(WebhookCase):
         table = {f"mcp.webhook.{name}": set() for name in MACHINERY}
         table.update({name: set(OF_DIALOG.get(name, ())) for name in DIALOGS})
         table.update({name: set(told[1]) for name, told in OF_OTHER_DIALOG.items()})
-        for model in (SUBSCRIPTION, DELIVERY, BACKFILL, SETTINGS):
+        for model in (SUBSCRIPTION, DELIVERY, BACKFILL, CONNECTION, CALL, SETTINGS):
             named = {*OF_RECORD[model], *OF_MODEL.get(model, ())}
             table[model] = named - set(RECORD) - {"message_get_followers"}
         self.assertEqual(found, table)
 
     def test_methods_of_a_record(self):
-        for record in (self.subscription, self.delivery, self.backfill):
+        ours = (self.subscription, self.delivery, self.backfill)
+        for record in (*ours, self.connection, self.call):
             model = record._name
             for name, allowed in OF_RECORD[model].items():
                 call = RECORD.get(name) or (lambda r, n=name: getattr(r, n)())
@@ -236,7 +286,8 @@ class TestActors(WebhookCase):
     def test_methods_of_a_model(self):
         for model, methods in OF_MODEL.items():
             for name, (allowed, args) in methods.items():
-                given = [self.subscription.id if a == "id" else a for a in args]
+                ids = {"id": self.subscription.id, "delivery": self.delivery.id}
+                given = [ids.get(a, a) for a in args]
                 extra = {"event_type": "create"} if name == "update_subscription" else {}
 
                 def call(user, m=model, n=name, g=given, e=extra):

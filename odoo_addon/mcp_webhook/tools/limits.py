@@ -106,6 +106,9 @@ PARAMETERS = {
     "webhook_url": URL,
     "webhook_payload_template": TEMPLATE,
     "enrich_fields": PATHS,
+    "in_session": WORD,
+    "generate_secret": WORD,
+    "include_own_changes": WORD,
 }
 
 

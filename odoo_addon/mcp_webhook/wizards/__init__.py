@@ -7,5 +7,6 @@ from . import mcp_webhook_preview
 from . import mcp_webhook_redelivery
 from . import mcp_webhook_rejection
 from . import mcp_webhook_rotation
+from . import mcp_webhook_secret
 from . import mcp_webhook_send
 from . import mcp_webhook_waiting

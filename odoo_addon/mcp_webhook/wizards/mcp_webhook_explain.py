@@ -100,6 +100,8 @@ class McpWebhookExplain(models.TransientModel):
         title = self.env._("Webhook URL")
         if self.subscription_id.webhook_url:
             return OK, title, self.subscription_id.endpoint_host or ""
+        if self.subscription_id.in_session:
+            return OK, title, self.env._("None: its events are read through MCP.")
         return NO, title, self.env._("There is none. Give it one.")
 
     def _active(self):
@@ -141,7 +143,7 @@ class McpWebhookExplain(models.TransientModel):
         read it."""
         if self.model_name not in self.env:
             return False
-        model = self.env[self.model_name].with_context(active_test=False)
+        model = self.env[self.model_name].sudo(False).with_context(active_test=False)
         return model.has_access("read") and bool(model.search([("id", "=", self.res_id)]))
 
     def _readable(self, record):

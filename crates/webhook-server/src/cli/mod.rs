@@ -9,6 +9,7 @@ mod copies;
 mod deliveries;
 mod doctor;
 mod listen;
+mod mcp;
 mod output;
 mod pages;
 mod recover;
@@ -132,6 +133,8 @@ enum Command {
     Compact,
     /// A receiver for development: prints what arrives and verifies its signature
     Listen(listen::Options),
+    /// An MCP server at standard input and output for an AI client that starts it; the key comes from ODOO_API_KEY
+    Mcp,
     /// Print a script for the shell that completes commands and options
     Completions(pages::CompletionOptions),
     /// Print the manual page (roff)
@@ -179,6 +182,11 @@ fn run_configured(command: &Command, global: &Global, config: Config) -> Result<
         Command::Restore(options) => copies::restore(&config, options),
         Command::Recover(options) => recover::run(&config, options),
         Command::Compact => copies::compact(&config),
+        Command::Mcp => {
+            serve::start_logging(&config);
+            serve::keep_memory_private();
+            block_on(mcp::run(&config))
+        }
         Command::Doctor(options) => block_on(doctor::run(&config, options)),
         Command::Status(options) => block_on(status::run(&config, options)),
         Command::Subscriptions(command) => block_on(subscriptions::run(&config, command)),

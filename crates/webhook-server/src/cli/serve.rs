@@ -79,7 +79,7 @@ async fn hear(signals: (Signal, Signal, Signal), live: std::sync::Arc<Live>, sto
 }
 
 /// Secrets are in memory, so there is no core dump, and no other program of the same user may look into this one.
-fn keep_memory_private() {
+pub fn keep_memory_private() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     let no_core = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
     if no_core.and(set_dumpable_behavior(DumpableBehavior::NotDumpable)).is_err() {
@@ -97,7 +97,8 @@ fn filter(config: &Config) -> EnvFilter {
     EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(&config.log_level))
 }
 
-fn start_logging(config: &Config) -> Level {
+/// Lines go to standard error.
+pub fn start_logging(config: &Config) -> Level {
     let (filter, level) = reload::Layer::new(filter(config));
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !no_colour;

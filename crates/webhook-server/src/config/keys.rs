@@ -1,6 +1,7 @@
 //! Every key of the configuration: what it means, what it looks like, how it is set.
 
 use ipnet::IpNet;
+use url::Url;
 
 use super::{Config, LogFormat, days};
 
@@ -114,6 +115,42 @@ pub(super) const KEYS: &[(&str, &str, &str, &str, Setter)] = &[
         |c, v| put(&mut c.unpulled, days(v.number(1, 3650)?)),
     ),
     (
+        "mcp",
+        "listen",
+        "\"\"",
+        "Address and port of the MCP server for AI clients (streamable HTTP at /mcp), such as \"127.0.0.1:8171\"; \"\": none.\nTLS and the rules for hosts are those of [server].",
+        |c, v| {
+            let text = v.text()?;
+            let listen = (!text.is_empty()).then(|| text.parse()).transpose();
+            set(&mut c.mcp_listen, listen, "an address and port such as 127.0.0.1:8171, or \"\"")
+        },
+    ),
+    (
+        "mcp",
+        "public_url",
+        "\"\"",
+        "How clients reach the MCP server where a proxy passes it on, such as \"https://mcp.example.com\"; they add /mcp.\nIts host may stand in a Host header, and pages of its origin may call.",
+        |c, v| {
+            let text = v.text()?;
+            c.mcp_public_url = if text.is_empty() { None } else { Some(address(&text)?) };
+            Ok(())
+        },
+    ),
+    (
+        "odoo",
+        "url",
+        "\"http://127.0.0.1:8069\"",
+        "Where the MCP server calls Odoo, with the API key of whoever calls it.",
+        |c, v| put(&mut c.odoo_url, address(&v.text()?)?),
+    ),
+    (
+        "odoo",
+        "database",
+        "\"\"",
+        "Which of that Odoo's databases; \"\": the one that the address leads to.",
+        |c, v| put(&mut c.odoo_database, Some(v.text()?).filter(|name| !name.is_empty())),
+    ),
+    (
         "log",
         "format",
         "\"text\"",
@@ -198,6 +235,20 @@ fn set<T, E>(place: &mut T, value: Result<T, E>, expected: &str) -> Result<(), S
 fn put<T>(place: &mut T, value: T) -> Result<(), String> {
     *place = value;
     Ok(())
+}
+
+/// An address without what would be a secret in a configuration, or be lost.
+fn address(text: &str) -> Result<Url, String> {
+    let is_plain = |url: &Url| {
+        matches!(url.scheme(), "http" | "https")
+            && url.host().is_some()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.query().is_none()
+            && url.fragment().is_none()
+    };
+    let expected = "expected an address such as https://odoo.example.com, without user, query and fragment";
+    Url::parse(text).ok().filter(is_plain).ok_or_else(|| expected.to_owned())
 }
 
 fn network(text: &str) -> Result<IpNet, String> {

@@ -9,6 +9,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use ipnet::IpNet;
 use serde::Deserialize;
 use toml::Spanned;
+use url::Url;
 
 pub use self::keys::example;
 use self::keys::{Given, KEYS};
@@ -46,6 +47,14 @@ pub struct Config {
     pub retention_bytes: Option<u64>,
     /// `[retention] unpulled_days`: how long outcomes are kept that Odoo has not pulled, whatever the other two say.
     pub unpulled: Duration,
+    /// `[mcp] listen`: address and port of the MCP server; none: there is none.
+    pub mcp_listen: Option<SocketAddr>,
+    /// `[mcp] public_url`: how clients reach it, where that is another address.
+    pub mcp_public_url: Option<Url>,
+    /// `[odoo] url`: where the MCP server calls Odoo.
+    pub odoo_url: Url,
+    /// `[odoo] database`; none: the one that the address leads to.
+    pub odoo_database: Option<String>,
     /// `[log] format`.
     pub log_format: LogFormat,
     /// `[log] level`: a filter as `RUST_LOG` has it; that variable goes before it.
@@ -80,6 +89,10 @@ impl Default for Config {
             retention: days(30),
             retention_bytes: Some(10_000_000_000),
             unpulled: days(90),
+            mcp_listen: None,
+            mcp_public_url: None,
+            odoo_url: Url::parse("http://127.0.0.1:8069").expect("it is one"),
+            odoo_database: None,
             log_format: LogFormat::Text,
             log_level: "info".to_owned(),
         }
@@ -131,7 +144,7 @@ impl Config {
         for (section, value) in &sections {
             let name = section.get_ref();
             if !KEYS.iter().any(|(known, ..)| known == name) {
-                let known = "server, network, dispatch, retention and log";
+                let known = "server, network, dispatch, retention, mcp, odoo and log";
                 faults.push((section.span().start, format!("unknown section [{name}]; there are {known}")));
                 continue;
             }
@@ -186,14 +199,40 @@ impl Config {
         if self.tls_cert_file.is_some() != self.tls_key_file.is_some() {
             fault("tls_cert_file and tls_key_file go together; give both, or neither".to_owned());
         }
-        if !self.listen.ip().is_loopback() && self.tls_cert_file.is_none() && !self.allow_plaintext {
-            fault(format!(
-                "listen = \"{}\" is reachable from other machines without TLS; give tls_cert_file and tls_key_file, \
-                 listen on loopback, or set allow_plaintext = true if a proxy in front does TLS",
-                self.listen
-            ));
+        let is_open = |listen: SocketAddr| {
+            !listen.ip().is_loopback() && self.tls_cert_file.is_none() && !self.allow_plaintext
+        };
+        let open = |listen: SocketAddr| {
+            format!(
+                "listen = \"{listen}\" is reachable from other machines without TLS; give tls_cert_file and tls_key_file, \
+                 listen on loopback, or set allow_plaintext = true if a proxy in front does TLS"
+            )
+        };
+        if is_open(self.listen) {
+            fault(open(self.listen));
+        }
+        if let Some(listen) = self.mcp_listen.filter(|listen| is_open(*listen)) {
+            faults.push(Fault { place: "[mcp]".to_owned(), message: open(listen) });
+        }
+        if self.odoo_url.scheme() == "http" && !is_loopback(&self.odoo_url) && !self.allow_plaintext {
+            faults.push(Fault {
+                place: "[odoo]".to_owned(),
+                message:
+                    "url: API keys would go through the network as they are; give an https address, or set \
+                          [server] allow_plaintext = true where the network is trusted"
+                        .to_owned(),
+            });
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
     }
 }
 
@@ -280,6 +319,25 @@ mod tests {
         let faults =
             config.read_environment([set("MCP_WEBHOOKD_NETWORK_ALOW_HTTP", "true")].into_iter()).unwrap_err();
         assert_eq!(faults[0].place, "MCP_WEBHOOKD_NETWORK_ALOW_HTTP");
+    }
+
+    #[test]
+    fn keys_go_to_odoo_in_the_clear_only_where_that_was_said() {
+        let to = |url: &str| Config { odoo_url: Url::parse(url).unwrap(), ..Config::default() };
+        for url in
+            ["http://127.0.0.1:8069", "http://[::1]:8069", "http://localhost", "https://odoo.example.com"]
+        {
+            assert_eq!(to(url).check(), Ok(()), "{url}");
+        }
+        assert_eq!(to("http://odoo.example.com").check().unwrap_err()[0].place, "[odoo]");
+        let said = Config { allow_plaintext: true, ..to("http://odoo.example.com") };
+        assert_eq!(said.check(), Ok(()));
+        for text in ["ftp://x", "http://u:p@x", "http://x/?a=b", "x"] {
+            let faults = from_toml(&format!("[odoo]\nurl = \"{text}\"")).unwrap_err();
+            assert!(faults[0].message.starts_with("url: "), "{text}");
+        }
+        let open = Config { mcp_listen: Some("0.0.0.0:1".parse().unwrap()), ..Config::default() };
+        assert_eq!(open.check().unwrap_err()[0].place, "[mcp]");
     }
 
     #[test]
