@@ -8,6 +8,7 @@ from ..tools import payload
 from ..tools.payload import Broken, CutText
 from .judge import LATE, OWED
 
+
 def rows_of(setting, model_name, kind, items, user_of, now):
     """Values of the rows that carry these records.
 

@@ -81,7 +81,9 @@ class Watch:
         """`{key id: Watch}` without the subscriptions that this key has made."""
         keys = {s.key_id for s in self.subscriptions if s.key_id}
         return {
-            key: Watch(tuple(s for s in self.subscriptions if s.key_id != key), self.sides)
+            key: Watch(
+                tuple(s for s in self.subscriptions if s.key_id != key), self.sides
+            )
             for key in keys
         }
 

@@ -441,6 +441,8 @@ class McpEventSubscription(models.Model):
             self._remember_watched_names()
         if not WRITE_ONLY.isdisjoint(vals):
             self._forget_typed_secrets()
+        if "webhook_secret" in vals:
+            self._forget_generated_secrets()
         self._log_hidden_changes(vals)
         self._after_write(vals, before)
         return result

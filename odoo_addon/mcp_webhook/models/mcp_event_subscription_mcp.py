@@ -1,19 +1,18 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What a program looks at and does through MCP beside the three calls: all of it with the
 caller's own rights, about the caller's own subscriptions, or any for a manager.
 """
 
-import json
-
 from odoo import api, models
-from odoo.exceptions import AccessError, UserError
+from odoo.exceptions import AccessError
 
-from .. import limits, validation
-from ..capture.watch import is_watchable
-from ..denied_models import is_secret
-from ..payload import timestamp
+from ..tools import limits, validation
+from ..tools.denied_models import is_secret
+from ..tools.watchable import is_watchable
 from .mcp_event_subscription_ai import MAX_ID
 from .mcp_event_subscription_reading import check_number
+from .mcp_webhook_delivery_told import json_or_text
 from .mcp_webhook_outbox import in_own_transaction
 
 LISTED = 200
@@ -44,14 +43,16 @@ class McpEventSubscription(models.Model):
         limits.check(self.env, "search", search, limits.WORD)
         limit = check_number(self.env, "limit", limit, 1, LISTED)
         found = []
-        for model in here.env["ir.model"].sudo().search([], order="model"):
+        everything = here.env["ir.model"].sudo()
+        everything = everything.search([("transient", "=", False)], order="model")
+        for model in everything:
             name = model.model
             words = f"{name} {model.name}".lower()
             if search and search.lower() not in words or name not in self.env:
                 continue
-            if validation.may_be_watched(self.env[name]):
-                if self.env[name].has_access("read"):
-                    found.append({"model": name, "name": model.name})
+            records = self.env[name]
+            if validation.may_be_watched(records) and records.has_access("read"):
+                found.append({"model": name, "name": model.name})
         return {"models": found[:limit], "more": len(found) > limit}
 
     @api.model
@@ -113,7 +114,7 @@ class McpEventSubscription(models.Model):
         """What the caller may change, as superuser."""
         everything = self.with_context(active_test=False)
         if self._is_manager():
-            return everything.search([]).sudo()
+            return everything.search([("is_gone", "=", False)]).sudo()
         own = [("create_uid", "=", self.env.uid), ("user_id", "=", self.env.uid)]
         own += [("connection", "=", "subscribe_events"), ("is_gone", "=", False)]
         return everything.sudo().search(own)
@@ -128,7 +129,7 @@ class McpEventSubscription(models.Model):
             "domain": self.domain or "[]",
             "fields": [n for n in (self.watched_field_names or "").split(",") if n],
             "enrich_fields": validation.paths_of(self.enrich_fields),
-            "webhook_payload_template": _json(template) if template else None,
+            "webhook_payload_template": json_or_text(template) if template else None,
             "endpoint": self.endpoint_host or None,
             "in_session": bool(self.in_session and not self.webhook_url),
             "has_secret": self.has_secret,
@@ -188,9 +189,7 @@ class McpEventSubscription(models.Model):
             if dialect not in choices:
                 validation.refuse(
                     "dialect",
-                    self.env._(
-                        "expected one of %s. Example: slack.", ", ".join(choices)
-                    ),
+                    self.env._("expected one of %s. Example: slack.", ", ".join(choices)),
                 )
             values["dialect"] = dialect
         if record_id is not None:
@@ -210,7 +209,7 @@ class McpEventSubscription(models.Model):
                 )
             validation.refuse(label, text)
         return {
-            "payload": _json(shown),
+            "payload": json_or_text(shown),
             "record_id": record.id or None,
             "note": note or None,
         }
@@ -224,7 +223,11 @@ class McpEventSubscription(models.Model):
         def newest(env):
             domain = [("subscription_id", "=", subscription.id), ("trigger", "=", "test")]
             row = env["mcp.webhook.delivery"].search(domain, limit=1)
-            return {"delivery_id": row.id, "event_id": row.event_uuid, "status": row.status}
+            return {
+                "delivery_id": row.id,
+                "event_id": row.event_uuid,
+                "status": row.status,
+            }
 
         # the row came in a transaction of its own, which ours does not see
         return {**in_own_transaction(self.pool, newest), "message": told}
@@ -257,7 +260,7 @@ class McpEventSubscription(models.Model):
         found = here.env["mcp.webhook.delivery"].sudo().search(domain, limit=limit + 1)
         some = found[:limit]
         return {
-            "deliveries": [_delivery_told(row) for row in some],
+            "deliveries": [row._told() for row in some],
             "next": some[-1:].id if len(found) > limit else None,
         }
 
@@ -269,9 +272,11 @@ class McpEventSubscription(models.Model):
         payload = row.payload or ""
         cut = len(body) > ANSWER_SHOWN or row.response_truncated
         return {
-            **_delivery_told(row),
+            **row._told(),
             "advice": row.advice or "",
-            "sent": _json(payload) if len(payload) <= SENT_SHOWN else payload[:SENT_SHOWN],
+            "sent": json_or_text(payload)
+            if len(payload) <= SENT_SHOWN
+            else payload[:SENT_SHOWN],
             "answered": {
                 "code": row.response_code or None,
                 "body": body[:ANSWER_SHOWN],
@@ -341,63 +346,3 @@ class McpEventSubscription(models.Model):
                 )
             )
         return found
-
-
-class McpWebhookDelivery(models.Model):
-    _inherit = "mcp.webhook.delivery"  # pylint: disable=consider-merging-classes-inherited
-
-    def _done(self, work):
-        """What a button does, told as data."""
-        try:
-            params = work()["params"]
-        except UserError as error:
-            validation.refuse(
-                "delivery_id",
-                self.env._(
-                    "%s Expected a delivery for which this can be done. "
-                    "Example: see list_deliveries.",
-                    error.args[0],
-                ),
-            )
-        newest = in_own_transaction(
-            self.pool,
-            lambda env: _delivery_told(
-                env[self._name].search(
-                    [("event_uuid", "=", self.event_uuid)], order="attempt desc", limit=1
-                )
-            ),
-        )
-        return {"message": params["message"], "delivery": newest}
-
-
-def _delivery_told(row):
-    def moment(when):
-        return timestamp(when) if when else None
-
-    return {
-        "delivery_id": row.id,
-        "event_id": row.event_uuid or "",
-        "subscription_id": row.subscription_id.id or None,
-        "subscription": row.subscription_name or "",
-        "endpoint": row.endpoint_host or None,
-        "attempt": row.attempt,
-        "trigger": row.trigger,
-        "status": row.status,
-        "model": row.model_name or "",
-        "event_type": row.event_type or None,
-        "record_ids": row.record_ids or [],
-        "response_code": row.response_code or None,
-        "error_kind": row.error_kind or None,
-        "duration_ms": row.duration_ms,
-        "created_at": moment(row.create_date),
-        "finished_at": moment(row.finished_at),
-        "next_attempt_at": moment(row.next_attempt_at),
-    }
-
-
-def _json(text):
-    """What is JSON as such; other text as it is."""
-    try:
-        return json.loads(text)
-    except (ValueError, TypeError, RecursionError):
-        return text

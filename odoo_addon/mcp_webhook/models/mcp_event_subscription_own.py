@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What an API key has made: its own changes do not wake it, and a secret that it asked for
 is for a manager's eyes alone."""
@@ -7,7 +8,7 @@ import secrets
 
 from odoo import api, fields, models
 
-from .. import limits, validation
+from ..tools import limits, validation
 
 SECRET_BYTES = 32
 
@@ -36,11 +37,9 @@ class McpEventSubscription(models.Model):
         self.webhook_secret = f"whsec_{key}"
         self.sudo().has_generated_secret = True
 
-    def write(self, vals):
-        if "webhook_secret" in vals and not vals.get("has_generated_secret"):
-            typed = self.filtered("has_generated_secret")
-            typed.sudo().has_generated_secret = False
-        return super().write(vals)
+    def _forget_generated_secrets(self):
+        """What somebody types is not ours to show."""
+        self.filtered("has_generated_secret").sudo().has_generated_secret = False
 
     def action_show_secret(self):
         """For whoever must give it to the receiver."""

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """Events for who reads them, instead of being posted to: of the log that everybody sees,
 with the reader's rights of this moment.
@@ -13,7 +14,7 @@ import re
 from odoo import api, fields, models
 from odoo.tools import SQL
 
-from .. import limits, payload, validation
+from ..tools import limits, payload, validation
 
 SHOWN, MOST = 20, 100  # events in one answer
 # How many rows others may have written between a row's getting its id and its commit.
@@ -207,22 +208,6 @@ class McpEventSubscription(models.Model):
         return records.ids, [json.loads(t) for t in told.values() if isinstance(t, str)]
 
 
-class McpWebhookDelivery(models.Model):
-    _inherit = "mcp.webhook.delivery"  # pylint: disable=consider-merging-classes-inherited
-
-    # The transaction that made the row: what a reader's cursor goes by.
-    made_in = fields.Char(readonly=True, copy=False, groups=fields.NO_ACCESS)
-
-    def init(self):
-        """The database says it, for rows come past the ORM, and a save has no time for
-        another statement."""
-        super().init()
-        self.env.cr.execute(
-            """ALTER TABLE mcp_webhook_delivery
-                ALTER COLUMN made_in SET DEFAULT pg_current_xact_id()::text"""
-        )
-
-
 def _is_snapshot(text):
     """One that PostgreSQL takes: `xmin:xmax:xip,xip`, in order, of 64 bits."""
     xmin, xmax, running = text.split(":")
@@ -238,7 +223,11 @@ def _cursor(seen, until, after, base):
 
 def check_number(env, label, value, least, most):
     """:raise ValidationError: it is no whole number within the two"""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int)
+        or not least <= value <= most
+    ):
         validation.refuse(
             label,
             env._(

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What programs asked for through MCP, one row a call: who, which tool, what came of it.
 No arguments and no answers, for these may hold what is secret."""

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The door of MCP: a connection is a user with an API key. It has a switch and limits, and
 each of its calls leaves a row. What a call may do is for the tool's own method to say, with
@@ -13,8 +14,8 @@ import psycopg2
 from odoo import api, fields, models, tools
 from odoo.exceptions import AccessError, UserError
 
-from .. import limits, validation
-from ..origin import api_key
+from ..tools import limits, validation
+from ..tools.origin import api_key
 from .mcp_webhook_outbox import in_own_transaction
 
 _logger = logging.getLogger(__name__)
@@ -71,7 +72,8 @@ class McpWebhookConnection(models.Model):
         aggregator=None, help="0: as many as the settings allow."
     )
     max_subscriptions = fields.Integer(
-        aggregator=None, help="That it may have at a time. 0: as many as its user may have."
+        aggregator=None,
+        help="That it may have at a time. 0: as many as its user may have.",
     )
     call_ids = fields.One2many("mcp.webhook.call", "connection_id", readonly=True)
     call_count = fields.Integer("Calls", compute="_compute_calls")

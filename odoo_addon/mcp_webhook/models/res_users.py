@@ -4,7 +4,7 @@
 
 from odoo import api, models
 
-from ..origin import remember_key
+from ..tools.origin import remember_key
 
 
 class ResUsers(models.Model):
@@ -13,8 +13,9 @@ class ResUsers(models.Model):
     @api.model
     def _check_uid_passwd(self, uid, passwd):
         """Each RPC call comes by here, with a password or an API key."""
-        super()._check_uid_passwd(uid, passwd)
+        result = super()._check_uid_passwd(uid, passwd)
         remember_key(passwd)
+        return result
 
     def write(self, vals):
         """A user who is archived takes those rights along."""

@@ -1,3 +1,4 @@
+# Copyright 2026 mcp-webhookd contributors
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """The tools of the MCP server: what each tells whom, and the door before them."""
 
@@ -8,8 +9,8 @@ from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 
-from .. import limits
 from ..models.mcp_webhook_connection import TOOLS, client_name
+from ..tools import limits
 from .common import WebhookCase
 
 URL = "https://hooks.example.com/x"
@@ -145,7 +146,9 @@ class TestMcp(WebhookCase):
     # -- the tools -----------------------------------------------------------------------
 
     def test_models_and_fields_are_those_that_the_caller_may_read(self):
-        names = {m["model"] for m in self.tool(self.clerk, "list_models", limit=200)["models"]}
+        names = {
+            m["model"] for m in self.tool(self.clerk, "list_models", limit=200)["models"]
+        }
         self.assertIn("res.partner", names)
         self.assertFalse(names & {"ir.cron", "res.users.apikeys", "mcp.webhook.delivery"})
         told = self.tool(self.clerk, "describe_model", model="res.partner", limit=200)
@@ -172,7 +175,9 @@ class TestMcp(WebhookCase):
         self.assertEqual(self.env["mcp.event.subscription"].search_count([]), before)
 
     def test_others_subscriptions_and_deliveries_are_not_told_of(self):
-        theirs = self.tool(self.manager, "subscribe_events", model="res.partner", webhook_url=URL)
+        theirs = self.tool(
+            self.manager, "subscribe_events", model="res.partner", webhook_url=URL
+        )
         row = self.Delivery.create({"subscription_id": theirs["id"], "event_uuid": "e"})
         self.assertEqual(self.tool(self.clerk, "list_subscriptions")["subscriptions"], [])
         self.assertEqual(self.tool(self.clerk, "list_deliveries")["deliveries"], [])
@@ -195,7 +200,9 @@ class TestMcp(WebhookCase):
         self.assertEqual([i for i in seen if i in made], made)
 
     def test_an_answer_is_cut_and_marked_as_a_stranger_s(self):
-        made = self.tool(self.clerk, "subscribe_events", model="res.partner", webhook_url=URL)
+        made = self.tool(
+            self.clerk, "subscribe_events", model="res.partner", webhook_url=URL
+        )
         row = self.Delivery.create(
             {
                 "subscription_id": made["id"],
@@ -216,7 +223,10 @@ class TestMcp(WebhookCase):
 
     def test_why_a_record_fired_nothing_by_the_caller_s_own_rights(self):
         made = self.tool(
-            self.clerk, "subscribe_events", model="res.partner", domain=[["ref", "=", "no"]]
+            self.clerk,
+            "subscribe_events",
+            model="res.partner",
+            domain=[["ref", "=", "no"]],
         )
         told = self.tool(
             self.clerk,

@@ -36,11 +36,23 @@ class Line:
             MCP_WEBHOOK_SIDECAR_TOKEN=self.sidecar.token,
         )
         self.session = Session(self.odoo)
+        self._mcp = None
+
+    @property
+    def mcp(self):
+        """The MCP server: a process of its own, which knows of this Odoo."""
+        if self._mcp is None:
+            settings = {"MCP_LISTEN": "127.0.0.1:0", "ODOO_URL": self.odoo.url, "ODOO_DATABASE": self.odoo.database}
+            self._mcp = Sidecar(self.site.folder / "mcp")
+            self._mcp.start(**{f"MCP_WEBHOOKD_{name}": value for name, value in settings.items()})
+        return self._mcp
 
     def stop(self):
         """Ends what the site does not end."""
         self.odoo.stop()
         self.sidecar.stop()
+        if self._mcp is not None:
+            self._mcp.stop()
         self.receiver.stop()
 
     def login(self):
@@ -122,7 +134,8 @@ def line():
             if shots:
                 folder = Path(shots)
                 folder.mkdir(parents=True, exist_ok=True)
-                for log in (line.odoo.log, line.sidecar.log):
+                logs = [line.odoo.log, line.sidecar.log]
+                for log in logs:
                     (folder / log.name).write_text(log.read_text())
 
 

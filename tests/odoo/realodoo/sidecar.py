@@ -22,6 +22,7 @@ class Sidecar:
             raise Failed("there is no release binary; run: cargo build --release -p webhook-server")
         self.data = Path(folder) / "sidecar"
         self.log = Path(folder) / "sidecar.log"
+        Path(folder).mkdir(exist_ok=True)
         self.port = postgres.free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process = None
@@ -59,6 +60,11 @@ class Sidecar:
     def token(self):
         """The addon's token."""
         return (self.data / "token").read_text().strip()
+
+    @property
+    def mcp_url(self):
+        """Where its MCP server is, if it has one."""
+        return f"http://{(self.data / 'mcp_address').read_text().strip()}/mcp"
 
     def call(self, method, **params):
         """A JSON-RPC call with the administration's token; the result.
