@@ -18,6 +18,8 @@ from odoo.orm.environments import Transaction
 from odoo.tools import SQL
 from odoo.tools.misc import Callbacks
 
+from .meter import unmetered
+
 HOOKS = ("precommit", "postcommit", "prerollback", "postrollback")
 
 
@@ -94,7 +96,8 @@ class Trial:
             self._cr.transaction.clear()
 
     def _execute(self, *parts):
-        self._cr.execute(SQL("; ").join(parts), log_exceptions=False)
+        with unmetered(self._cr):
+            self._cr.execute(SQL("; ").join(parts), log_exceptions=False)
 
 
 def _limit(milliseconds):

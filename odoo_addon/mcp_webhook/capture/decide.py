@@ -64,7 +64,7 @@ def decide(cr, journal):
     watches = {name: watch.for_caller(here) for name, watch in watches.items()}
     with apart(cr, transaction.registry) as env:
         _take_back(env, journal)
-        with Judge(env) as judge:
+        with Judge(env, meters=journal.meters) as judge:
             for attempt in (_judged, _unjudged, _unread):
                 try:
                     attempt(judge, journal, watches)

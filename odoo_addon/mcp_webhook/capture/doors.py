@@ -98,7 +98,10 @@ def note_leaving(records):
         return
     touched, notes = journal.note_leaving(records.browse(ids))
     env = records.env
-    with apart(env.cr, env.registry) as own, Judge(own) as judge:
+    with (
+        apart(env.cr, env.registry) as own,
+        Judge(own, meters=notes.meters) as judge,
+    ):
         for start in range(0, len(ids), SLICE):
             some = ids[start : start + SLICE]
             try:
@@ -115,7 +118,8 @@ def note_leaving(records):
 
 def _keep_items(judge, notes, touched, model_name, ids, wanting):
     settings = judge.settings(subscription.id for subscription in wanting)
-    judge.ask((setting, model_name, ids) for setting in settings.values())
+    asked = [(setting, model_name, ids) for setting in settings.values()]
+    judge.ask(asked, is_leaving=True)
     for setting in settings.values():
         items = judge.items(setting, model_name, ids, is_leaving=True)
         keep(judge, notes, touched, setting.id, items)

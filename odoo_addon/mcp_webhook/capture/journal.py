@@ -162,6 +162,7 @@ class Journal:
     :ivar event_ids: of all delivery rows that decisions have stored
     :ivar subscription_ids: whose rows these are
     :ivar paused_ids: those of them that were found paused
+    :ivar meters: what their users have left, see :mod:`judge`
     """
 
     def __init__(self):
@@ -172,6 +173,7 @@ class Journal:
         self.event_ids = []
         self.subscription_ids = set()
         self.paused_ids = set()
+        self.meters = {}
 
     def of(self, model_name):
         touched = self.models.get(model_name)

@@ -27,6 +27,7 @@ from ..tools import payload, validation
 from ..tools.payload import Broken, BrokenSubscription, Budget, OverBudget
 from ..tools.words import _lt, detailed
 from .apart import Trial
+from .meter import Meter, OverMeter, metered
 
 _logger = logging.getLogger(__name__)
 
@@ -39,9 +40,21 @@ TOO_SLOW = Broken(
     ),
 )
 
+UNASKED = Broken(
+    "internal",
+    _lt(
+        "The filter uses a field that only Odoo's own code can search. That may take long, "
+        "so nobody who deletes waits for it, and whether the record matched is not known. "
+        "Filter by stored fields to be told of deletions."
+    ),
+)
+
 SLICE = 1_000  # records filtered and described together
-STATEMENT_MS = 500  # in somebody's save
+STATEMENT_MS = 500  # in somebody's save: of one statement, and of all of one user's
+RECORD_MS = 20  # more, for each record
+TOGETHER = 4  # users' worth of it, for all of them
 MAX_STATEMENTS = 100  # with which one user's values are read, in each slice of a save
+MAX_INNER = 50  # statements that one filter, or one computed value, makes by itself
 OWN_MS = 30_000  # of what the save itself has done
 PATIENT_MS = 20_000  # outside
 PATIENCE = 10  # times the values that a save has time for
@@ -123,16 +136,18 @@ class Judge:
     :param env: an environment :func:`~.apart.apart` from others
     :param is_patient: nobody's save waits
     :param milliseconds: of a statement, where it is neither a save nor the sweep
+    :param meters: of the save, by user id: what is used up stays so until its end
     """
 
-    def __init__(self, env, is_patient=False, milliseconds=None):
+    def __init__(self, env, is_patient=False, milliseconds=None, meters=None):
         self.env = env
+        self._meters = {} if meters is None else meters
         self._is_patient = is_patient
         self._milliseconds = milliseconds or (PATIENT_MS if is_patient else STATEMENT_MS)
         self._trial = Trial(env.cr, self._milliseconds)
         self._asked = {}
         self._slow_users, self._too_slow_users = set(), set()
-        self._left = {}  # milliseconds, of filters that are asked alone, by user id
+        self._by_code = {}
         self._statements = {}  # of enrichment, by user id
 
     def __enter__(self):
@@ -240,6 +255,8 @@ class Judge:
         return LATE
 
     def _items(self, setting, model_name, ids, is_leaving):
+        if not self._is_patient and self._is_by_code(setting, model_name):
+            return dict.fromkeys(ids, UNASKED if is_leaving else LATE)
         tree = payload.path_tree(setting.enrich_fields)
         items = {}
         for records in self.matching(setting, model_name, ids):
@@ -254,11 +271,17 @@ class Judge:
     def _described(self, records, tree, is_leaving):
         try:
             if self._is_patient:
-                return payload.describe(records, tree, Budget(PATIENCE))
+                with self._counted(records.env.uid):
+                    return payload.describe(records, tree, Budget(PATIENCE))
             if not (is_leaving or self._has_statements(records.env.uid)):
                 raise OverBudget
             with self._metered(records.env.uid) as budget:
                 return payload.describe(records, tree, budget, is_cut=is_leaving)
+        except OverMeter:
+            if self._is_patient or is_leaving:
+                raise
+            self._trial.again()
+            return dict.fromkeys(records._ids, OWED)
         except OverBudget:
             if not self._is_patient:
                 return dict.fromkeys(records._ids, OWED)
@@ -278,72 +301,114 @@ class Judge:
         before, spent = cr.sql_log_count, self._statements.get(user_id, 0)
         left = max(MAX_STATEMENTS - spent, 0)
         try:
-            yield Budget(1, lambda: cr.sql_log_count, left)
+            with self._counted(user_id, left):
+                yield Budget(1, lambda: cr.sql_log_count, left)
         finally:
             self._statements[user_id] = spent + cr.sql_log_count - before
 
+    def _meter(self, user_id):
+        if self._is_patient:
+            return Meter(self._milliseconds)
+        if user_id not in self._meters:
+            whole = self._meters.setdefault(None, Meter(TOGETHER * STATEMENT_MS))
+            self._meters[user_id] = Meter(STATEMENT_MS, whole)
+        return self._meters[user_id]
+
+    def _counted(self, user_id, statements=0):
+        """While code runs that may ask the database as often as it likes."""
+        statements += MAX_INNER * (PATIENCE if self._is_patient else 1)
+        return metered(self.env.cr, self._meter(user_id), statements)
+
+    def _grant(self, jobs):
+        """A long save has more time for strangers than a short one."""
+        most = {}
+        for setting, _model_name, ids in jobs:
+            most[setting.user_id] = max(most.get(setting.user_id, 0), len(ids))
+        for user_id, records in most.items():
+            self._meter(user_id).grant(records * RECORD_MS)
+        if most and not self._is_patient:
+            self._meters[None].grant(max(most.values()) * RECORD_MS * TOGETHER)
+
     # -- who matches -----------------------------------------------------------------
 
-    def ask(self, jobs):
+    def ask(self, jobs, is_leaving=False):
         """Ask the filters of many subscriptions in one statement for each user, so that a
         save waits no longer for many than for one. Where that does not work, each is
-        asked alone, later, and all of one user's have one statement's time.
+        asked alone, later, with what is left of the user's time.
 
         :param jobs: `[(Setting, model name, ids)]`
+        :param is_leaving: some of that time is kept for asking alone
         """
         by_user, jobs = {}, [j for j in jobs if j[0].user_id not in self._slow_users]
         self._statements.clear()
-        for setting, _model_name, _ids in jobs:
-            self._left.pop(setting.user_id, None)
+        self._grant(jobs)
         try:
             for setting, model_name, ids in jobs:
                 queries = by_user.setdefault(setting.user_id, {})
                 queries.update(self._queries(setting, model_name, ids))
         except psycopg2.Error:
-            self._begin_again(*(setting.user_id for setting, _model_name, _ids in jobs))
+            self._begin_again()
             return
         for user_id, queries in by_user.items():
             if len(queries) < 2:
                 continue
             try:
-                self._answer(queries)
+                self._answer(user_id, queries, 2 if is_leaving else 1)
             except psycopg2.errors.QueryCanceled:
-                self._begin_again(user_id)
+                self._begin_again()
                 self._slow_users.add(user_id)
             except Exception:
                 # the database's, or of a model's own code: each is asked alone
-                self._begin_again(user_id)
+                self._begin_again()
 
-    def _begin_again(self, *user_ids):
-        """:param user_ids: whose filters, asked alone, share one statement's time each"""
-        self._left.update(dict.fromkeys(user_ids, self._milliseconds))
+    def _begin_again(self):
         self._trial.again(self._milliseconds)
+
+    def _limit(self, user_id):
+        """Milliseconds of a statement; changed only when most is used up, for each change
+        is a statement, too."""
+        left = self._meter(user_id).left
+        return self._milliseconds if left * 2 >= self._milliseconds else left
+
+    def _is_by_code(self, setting, model_name):
+        """Whether code of a model's own has to search, which nobody's save waits for."""
+        key = setting.domain, model_name
+        if key not in self._by_code:
+            domain = Domain(payload.parse_domain(setting.domain))
+            model = self.env[model_name]
+            self._by_code[key] = bool(validation.searched_by_code(domain, model))
+        return self._by_code[key]
 
     def _queries(self, setting, model_name, ids):
         try:
-            questions = list(self._questions(setting, model_name, ids))
-            return {
-                question: answer
-                for question in questions
-                if question not in self._asked
-                and isinstance(answer := question.query(self), Query)
-            }
+            if not self._is_patient and self._is_by_code(setting, model_name):
+                return {}
+            with self._counted(setting.user_id):
+                return {
+                    question: answer
+                    for question in self._questions(setting, model_name, ids)
+                    if question not in self._asked
+                    and isinstance(answer := question.query(self), Query)
+                }
         except psycopg2.Error:
             raise
         except Exception:
             return {}  # it will be asked alone, and told why not
 
-    def _answer(self, queries):
+    def _answer(self, user_id, queries, share):
         parts = [
             SQL("SELECT %s, q.id FROM (%s) q", number, query.select())
             for number, query in enumerate(queries.values())
         ]
         found = {number: [] for number in range(len(parts))}
         union = SQL(" UNION ALL ").join(SQL("(%s)", part) for part in parts)
-        for number, id_ in self.tried(union):
+        with self._timed(user_id):
+            rows = self.tried(union, self._limit(user_id) / share)
+        for number, id_ in rows:
             found[number].append(id_)
-        for number, question in enumerate(queries):
-            self._asked[question] = question.readable(found[number])
+        with self._counted(user_id):
+            for number, question in enumerate(queries):
+                self._asked[question] = question.readable(found[number])
 
     def matching(self, setting, model_name, ids, domain=None):
         """Records that the subscription's user may read and its domain selects, in the
@@ -354,7 +419,7 @@ class Judge:
         """
         for question in self._questions(setting, model_name, ids, domain):
             if question not in self._asked:
-                with self._timed(setting.user_id):
+                with self._counted(setting.user_id):
                     self._asked[question] = self._asked_alone(question)
             yield question.model.browse(self._asked[question])
 
@@ -367,13 +432,12 @@ class Judge:
 
     @contextmanager
     def _timed(self, user_id):
-        """It comes out of what the user's filters have left, if that is limited."""
+        """A statement of ours on the user's behalf."""
         begun = time.monotonic()
         try:
             yield
         finally:
-            if user_id in self._left:
-                self._left[user_id] -= (time.monotonic() - begun) * 1000
+            self._meter(user_id).spend((time.monotonic() - begun) * 1000)
 
     def _questions(self, setting, model_name, ids, domain=None):
         if model_name not in self.env:
@@ -465,7 +529,8 @@ class Judge:
 
         :param user_id: whose filter is asked
         """
-        self._trial.open(milliseconds=self._left.get(user_id, self._milliseconds))
+        limit = self._milliseconds if user_id is None else self._limit(user_id)
+        self._trial.open(milliseconds=limit)
 
 
 @dataclass(frozen=True)

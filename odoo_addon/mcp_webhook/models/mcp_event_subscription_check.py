@@ -2,10 +2,11 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What is checked at save; each text begins with the field's name."""
 
-from odoo import api, models
+from odoo import api, fields, models
 from odoo.exceptions import ValidationError
+from odoo.fields import Domain
 
-from ..tools import limits, validation
+from ..tools import limits, payload, validation
 from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import ASKS_ITSELF
 from .mcp_event_subscription_newer import TOO_OLD
@@ -25,6 +26,36 @@ INVALID_PARAMS = -32602
 
 class McpEventSubscription(models.Model):
     _inherit = "mcp.event.subscription"  # pylint: disable=consider-merging-classes-inherited
+
+    filter_notice = fields.Text(compute="_compute_filter_notice")
+
+    @api.depends("domain", "model_name", "event_type")
+    @api.depends_context("lang")
+    def _compute_filter_notice(self):
+        for subscription in self:
+            name = subscription._searched_by_code()
+            leaving = subscription.event_type in ("unlink", "all")
+            notice = name and self.env._(
+                "Only Odoo's own code can search %s, which may take long. Nobody who saves "
+                "waits for it: whether a record matches is checked within a minute, with "
+                "the values that it has then.",
+                name,
+            )
+            if name and leaving:
+                notice += " " + self.env._(
+                    "Deletions cannot be checked that way: each is logged as failed."
+                )
+            subscription.filter_notice = notice or False
+
+    def _searched_by_code(self):
+        """The name of the field that needs it, or None; also of what is not valid."""
+        if self.model_name not in self.env:
+            return None
+        try:
+            domain = Domain(payload.parse_domain(self.domain))
+            return validation.searched_by_code(domain, self.env[self.model_name])
+        except (payload.BrokenSubscription, ValueError, TypeError, KeyError):
+            return None
 
     # -- before anything is parsed or stored -----------------------------------------
 
@@ -80,9 +111,16 @@ class McpEventSubscription(models.Model):
             validation.check_text(self.env, "domain", subscription.domain)
             subscription._check_filter()
 
-    def _check_filter(self, is_thorough=True):
-        text, name, user = self.domain, self.model_name, self.user_id
-        validation.check_domain(self.env, "domain", text, name, user, is_thorough)
+    def _check_filter(self, is_thorough=True, runs_code=True):
+        validation.check_domain(
+            self.env,
+            "domain",
+            self.domain,
+            self.model_name,
+            self.user_id,
+            is_thorough,
+            runs_code,
+        )
 
     @api.constrains("watched_field_ids", "model_id")
     def _check_watched_fields(self):

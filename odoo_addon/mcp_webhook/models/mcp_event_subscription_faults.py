@@ -15,6 +15,7 @@ from odoo.fields import Domain
 
 from ..tools import validation
 from ..tools.watchable import unwatchable
+from .mcp_webhook_outbox import in_own_transaction
 
 _logger = logging.getLogger(__name__)
 
@@ -88,17 +89,36 @@ class McpEventSubscription(models.Model):
 
     # -- what lies here --------------------------------------------------------------
 
+    @classmethod
+    def _flag_faults(cls, registry):
+        """Keep what is wrong by `_fault`, for lists and filters. It is looked for before
+        the lock that the mirror waits for."""
+        found = in_own_transaction(
+            registry, lambda env: env[cls._name]._newly_found_faults()
+        )
+        if found:
+            in_own_transaction(registry, lambda env: env[cls._name]._note_faults(found))
+
     @api.model
-    def _flag_faults(self):
-        """Keep what is wrong by `_fault`, for lists and filters."""
-        for subscription in self.sudo().search(Domain.TRUE):
-            subscription._flag_fault()
+    def _newly_found_faults(self):
+        """`{id: whether it is faulty}` where that is kept otherwise."""
+        everything = self.sudo().search(Domain.TRUE)
+        faults = {s.id: bool(s._fault(is_thorough=True)) for s in everything}
+        return {s.id: faults[s.id] for s in everything if s.is_faulty != faults[s.id]}
+
+    @api.model
+    def _note_faults(self, found):
+        self.env["mcp.webhook.mirror"]._lock()
+        for subscription in self.sudo().browse(found).exists():
+            subscription._set_faulty(found[subscription.id])
 
     def _flag_fault(self):
         for subscription in self.sudo():
-            faulty = bool(subscription._fault(is_thorough=True))
-            if subscription.is_faulty != faulty:
-                subscription.with_context(tracking_disable=True).is_faulty = faulty
+            subscription._set_faulty(bool(subscription._fault(is_thorough=True)))
+
+    def _set_faulty(self, faulty):
+        if self.is_faulty != faulty:
+            self.with_context(tracking_disable=True).is_faulty = faulty
 
     def _fault(self, is_thorough=False):
         """What does not work, for reasons that the sidecar cannot know, or None.
@@ -114,7 +134,7 @@ class McpEventSubscription(models.Model):
         stops = self.env._("Nothing is sent until you correct it.")
         rules = (
             ("user_id", stored._check_reader, stops),
-            ("domain", lambda: stored._check_filter(is_thorough), stops),
+            ("domain", lambda: stored._check_filter(is_thorough, runs_code=False), stops),
         )
         return stored._why_nothing_fires() or stored._first_fault(rules)
 

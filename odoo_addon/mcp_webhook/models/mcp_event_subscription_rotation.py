@@ -62,6 +62,14 @@ class McpEventSubscription(models.Model):
                 )
             )
 
+    def _before_write(self, vals):
+        if vals.get("webhook_secret"):
+            hours = vals.get("secret_overlap_hours")
+            for subscription in self if "webhook_url" not in vals else ():
+                if subscription.secret_overlap_hours if hours is None else hours:
+                    subscription._check_replaceable()
+        return super()._before_write(vals)
+
     def action_replace_secret(self):
         """Step by step, without a gap."""
         self.ensure_one()

@@ -206,12 +206,19 @@ class McpWebhookDelivery(models.Model):
             self._send_to_managers(self.browse(), paused)
 
     def _send_to_managers(self, rows, subscriptions):
+        """To each what is of their companies, for ids tell, too."""
         managers = self.env.ref("mcp_webhook.group_manager", raise_if_not_found=False)
-        if managers:
-            managers._bus_send(
-                "mcp_webhook/delivery",
-                {"subscription_ids": subscriptions.ids, "delivery_ids": rows.ids},
-            )
+        for user in managers.sudo().all_user_ids if managers else ():
+            own = {False, *user.company_ids.ids}
+            seen = [
+                [record.id for record in records.sudo() if record.company_id.id in own]
+                for records in (subscriptions, rows)
+            ]
+            if any(seen) or not (subscriptions or rows):
+                names = ("subscription_ids", "delivery_ids")
+                user._bus_send(
+                    "mcp_webhook/delivery", dict(zip(names, seen, strict=True))
+                )
 
     @api.model
     def _announce_contact(self):

@@ -11,6 +11,7 @@ from ..tools import limits
 SHOWN = 5  # of the up to 200 records of an event
 NAME_LENGTH = 60
 MAX_FOUND = 100  # records of one model, in a search
+NAMED_MS = 2_000  # that the database may take to find some by name
 
 
 class McpWebhookDelivery(models.Model):
@@ -87,10 +88,20 @@ class McpWebhookDelivery(models.Model):
             if model is None:
                 continue
             for text in filter(None, map(str, texts)):
-                named = model.name_search(text, operator=matches, limit=MAX_FOUND)
-                if named:
-                    found.append(self._about(model_name, [id_ for id_, _name in named]))
+                if ids := self._ids_by_name(model, text, matches):
+                    found.append(self._about(model_name, ids))
         return Domain.OR(found)
+
+    @api.model
+    def _ids_by_name(self, model, text, operator):
+        try:
+            with self.env.cr.savepoint() as savepoint:
+                self.env.cr.execute("SET LOCAL statement_timeout = %s", [NAMED_MS])
+                named = model.name_search(text, operator=operator, limit=MAX_FOUND)
+                savepoint.rollback()  # the limit, too
+        except Exception:
+            return []  # nor must they close its search
+        return [id_ for id_, _name in named]
 
     @api.model
     def _about(self, model_name, ids):

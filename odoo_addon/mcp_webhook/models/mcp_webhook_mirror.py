@@ -300,6 +300,7 @@ class McpWebhookMirror(models.Model):
             access._note_success()
         else:
             access._note_failure()
+        self._alone(lambda: registry[subscriptions]._flag_faults(registry))
         for tidy in TIDYING:
             self._alone(lambda t=tidy: in_own_transaction(registry, _locked(t)))
         self._alone(self.env[subscriptions]._let_go)
@@ -346,7 +347,6 @@ def _forget_counts(env):
 # What needs no sidecar, each in a transaction of its own.
 TIDYING = (
     lambda env: env["mcp.event.subscription"]._hold_to_allowed_hosts(),
-    lambda env: env["mcp.event.subscription"]._flag_faults(),
     _refresh_badges,
     _forget_counts,
     lambda env: env["mcp.webhook.binding"]._confirm_hosts(),

@@ -2,11 +2,12 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """What changed is seen, whichever way it came; what did not change is not."""
 
-from contextlib import closing, suppress
+from contextlib import closing, nullcontext, suppress
 from unittest.mock import patch
 
 from odoo import Command
 from odoo.exceptions import ValidationError
+from odoo.fields import Field
 from odoo.tests import new_test_user, tagged
 from odoo.tools import SQL, mute_logger
 
@@ -625,7 +626,7 @@ class TestBudget(WebhookCase):
         asked.clear()
         with patch.object(judge, "STATEMENT_MS", 20):
             self.partner.unlink()
-        self.assertEqual(len(asked), 5 + 1, "the union of five, and one of them")
+        self.assertLessEqual(len(asked), 5 + 1, "the union of five, and one of them")
         for subscription in slow_ones:
             row = self.rows(subscription)
             self.assertEqual(row.status, "failed")
@@ -661,10 +662,183 @@ class TestBudget(WebhookCase):
             asked.clear()
             with self.subTest(what=what), patch.object(judge, "STATEMENT_MS", 600):
                 partner.unlink()
-                self.assertEqual(len(asked) - together, 2, "the rest was not waited for")
+                alone = len(asked) - together
+                self.assertIn(alone, (1, 2), "the rest was not waited for")
                 for subscription in made[1:]:
                     self.assertIn("too long", self.rows(subscription)[-1].error_message)
                 self.assertEqual(len(self.rows(quick)[-1].record_ids), 1)
+
+    def test_code_of_a_model_s_own_searches_outside_the_save(self):
+        """Whatever way leads to it: what it does, nobody can say beforehand."""
+        ran = []
+        determine = Field.determine_domain
+
+        def noted(field, records, operator, value):
+            ran.append(field.name)
+            return determine(field, records, operator, value)
+
+        self.partner.write({"parent_id": self.Partner.create({"name": "B"}).id})
+        inner = [("message_is_follower", "=", False)]
+        for domain in (
+            inner,
+            ["!", ("message_is_follower", "=", True)],
+            ["|", ("name", "=", "P"), *inner],
+            [("parent_id.message_is_follower", "=", False)],
+            [("parent_id", "any", inner)],
+            [("parent_id", "not any", [("name", "=", "no"), *inner])],
+            [("parent_id", "not any", [("user_id.activity_state", "=", "today")])],
+            [("activity_ids", "not any", [("summary", "=", "never written")])],
+            [("message_ids", "not any", [("body", "ilike", "never written")])],
+        ):
+            with self.subTest(domain=domain):
+                subscription = self.subscribe(event_type="write", domain=repr(domain))
+                self.assertTrue(subscription.filter_notice)
+                self.commit()
+                ran.clear()
+                with patch.object(Field, "determine_domain", noted):
+                    self.partner.ref = str(domain)
+                    self.env.cr.flush()
+                    self.env["mcp.event.subscription"]._flag_faults(self.env.registry)
+                self.assertEqual(
+                    set(ran) & {"message_is_follower", "activity_state"}, set()
+                )
+                self.late(subscription)
+                self.commit()
+                self.sweep()
+                self.assertEqual(len(self.events(subscription)), 1)
+                subscription.active = False
+        plain = self.subscribe(domain="[('parent_id.name', '=', 'B')]")
+        self.assertFalse(plain.filter_notice)
+
+    def test_deletion_runs_no_code_of_a_model_s_own(self):
+        subscription = self.subscribe(domain="[('message_is_follower', '=', False)]")
+        self.assertIn("Deletions", subscription.filter_notice)
+        self.commit()
+        Partner = type(self.Partner)
+        with patch.object(
+            Partner, "_search_message_is_follower", autospec=True
+        ) as search:
+            self.partner.unlink()
+            self.env.cr.flush()
+        search.assert_not_called()
+        row = self.rows(subscription)
+        self.assertEqual((row.status, row.event_type), ("failed", "unlink"))
+        self.assertIn("stored fields", row.error_message)
+
+    def greedy(self, asked, minds=True):
+        """Code that asks the database far too often."""
+
+        def ask(records):
+            for _number in range(1000):
+                asked.append(1)
+                with nullcontext() if minds else suppress(Exception):
+                    records.env.cr.execute("SELECT 1")
+
+        return ask
+
+    def test_code_that_asks_too_often_is_stopped(self):
+        """Each statement is quick. Of a filter, a rule, a computed value; also where the
+        code minds no error."""
+        self.partner.country_id = self.env.ref("base.fr")
+        Country, Partner = type(self.env["res.country"]), type(self.Partner)
+        France = f"[('country_id.display_name', '=', '{self.partner.country_id.name}')]"
+        for minds in (True, False):
+            asked = []
+            ask = self.greedy(asked, minds)
+
+            def search(model, operator, value, ask=ask):
+                ask(model)
+                return [("name", operator, value)]
+
+            def compute(records, ask=ask):
+                ask(records)
+                for record in records:
+                    record.display_name = record.name
+
+            def access(records, operation, ask=ask):
+                ask(records)
+
+            for name, where, method, code, what in (
+                ("filter", Country, "_search_display_name", search, {"domain": France}),
+                (
+                    "value",
+                    Country,
+                    "_compute_display_name",
+                    compute,
+                    {"enrich_fields": "country_id.display_name"},
+                ),
+                ("access", Partner, "_check_access", access, {"domain": France}),
+            ):
+                subscription = self.subscribe(event_type="write", **what)
+                self.commit()
+                with self.subTest(code=name, minds=minds):
+                    with patch.object(where, method, code):
+                        asked.clear()
+                        self.partner.ref = f"{name} {minds}"
+                        self.env.cr.flush()
+                        sent = len(asked) if minds else None
+                    self.assertTrue(asked, "it ran")
+                    if minds:
+                        most = judge.MAX_INNER + judge.MAX_STATEMENTS + 1
+                        self.assertLessEqual(sent, most)
+                    self.late(subscription)
+                subscription.active = False
+                self.commit()
+
+    @mute_logger("odoo.sql_db")
+    def test_all_users_together_cost_a_save_so_much(self):
+        Country = type(self.env["res.country"])
+
+        def slow(model, operator, value):
+            return [("id", "in", SQL("(SELECT c.id FROM pg_sleep(0.09), res_country c)"))]
+
+        self.partner.country_id = self.env.ref("base.fr")
+        self.patch(Country, "_search_display_name", slow)
+        made = [
+            self.subscribe(
+                user_id=new_test_user(self.env, f"s{n}", groups="base.group_user").id,
+                domain="[('country_id.display_name', '=', 'x')]",
+            )
+            for n in range(12)
+        ]
+        self.commit()
+        with (
+            patch.object(judge, "STATEMENT_MS", 100),
+            patch.object(judge, "RECORD_MS", 0),
+        ):
+            self.partner.ref = "1"
+            self.env.cr.flush()
+        rows = [self.rows(subscription) for subscription in made]
+        told = [row for row in rows if row.sudo().event]
+        self.assertIn(len(told), range(1, judge.TOGETHER + 2))
+        self.assertTrue(all(row.over_budget for row in rows if row not in told))
+
+    @mute_logger("odoo.sql_db")
+    def test_deletions_one_by_one_share_what_a_user_has(self):
+        """Each alone is quick enough."""
+
+        def slow(model, operator, value):
+            return [("id", "in", SQL("(SELECT c.id FROM pg_sleep(0.09), res_country c)"))]
+
+        self.patch(type(self.env["res.country"]), "_search_display_name", slow)
+        subscription = self.subscribe(
+            event_type="unlink", domain="[('country_id.display_name', '=', 'x')]"
+        )
+        partners = self.Partner.create(
+            [{"name": str(n), "country_id": 1} for n in range(9)]
+        )
+        self.commit()
+        with (
+            patch.object(judge, "STATEMENT_MS", 200),
+            patch.object(judge, "RECORD_MS", 0),
+        ):
+            for partner in partners:
+                partner.unlink()
+        rows = self.rows(subscription)
+        self.assertEqual(sum(len(row.record_ids) for row in rows), len(partners))
+        told = rows.filtered(lambda row: row.status == "pending")
+        self.assertIn(sum(len(row.record_ids) for row in told), range(1, 4))
+        self.assertIn("too long", (rows - told)[-1].error_message)
 
     def test_deletion_keeps_what_it_had(self):
         subscription = self.subscribe(event_type="unlink", enrich_fields="name\nref")

@@ -144,10 +144,42 @@ class TestMirror(WebhookCase):
             self.sidecar.attempt(row.event_uuid)
         with self.enter_registry_test_mode():
             self.env["mcp.webhook.mirror"]._pull()
-        message = Bus.search([])
-        self.assertEqual(len(message), 1)
-        self.assertIn("mcp_webhook/delivery", message.message)
-        self.assertIn(f'"subscription_ids":[{self.subscription.id}]', message.message)
+        managers = self.env.ref("mcp_webhook.group_manager").all_user_ids
+        messages = Bus.search([])
+        self.assertEqual(len(messages), len(managers))
+        for message in messages:
+            self.assertIn("mcp_webhook/delivery", message.message)
+            self.assertIn(f'"subscription_ids":[{self.subscription.id}]', message.message)
+
+    def test_open_screens_are_told_of_their_own_companies(self):
+        company = self.env["res.company"].create({"name": "B"})
+        groups = "base.group_user,mcp_webhook.group_manager"
+        theirs = new_test_user(
+            self.env,
+            "theirs",
+            groups=groups,
+            company_ids=company.ids,
+            company_id=company.id,
+        )
+        ours = new_test_user(self.env, "ours", groups=groups)
+        for owner, heard in (
+            (company, {theirs}),
+            (self.env.company, {ours}),
+            (company.browse(), {theirs, ours}),
+        ):
+            self.subscription.company_id = owner
+            row = self.submit()
+            self.sidecar.attempt(row.event_uuid)
+            Bus = self.env["bus.bus"].sudo()
+            Bus.search([]).unlink()
+            with self.enter_registry_test_mode():
+                self.env["mcp.webhook.mirror"]._pull()
+            told = [("message", "like", f"[{self.subscription.id}]")]
+            channels = " ".join(Bus.search(told).mapped("channel"))
+            for user in (theirs, ours):
+                channel = f'"res.partner",{user.partner_id.id}]'
+                with self.subTest(company=owner.name, user=user.login):
+                    self.assertEqual(channel in channels, user in heard, channels)
 
     def test_outcome_that_overtakes_the_answer_ends_the_waiting(self):
         self.sidecar.down = True

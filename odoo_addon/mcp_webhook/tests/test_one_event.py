@@ -2,7 +2,10 @@
 # License LGPL-3.0 or later (https://www.gnu.org/licenses/lgpl).
 """One event, its attempts: its state, its records, and what is sent once more."""
 
+from unittest.mock import patch
+
 from odoo.tests import new_test_user, tagged
+from odoo.tools import mute_logger
 from odoo.tools.safe_eval import safe_eval
 
 from .common import WebhookCase
@@ -211,6 +214,28 @@ class TestRecords(EventCase):
             )
             expected = {rows[name].id for name in found}
             self.assertEqual(set(got.ids), expected, text)
+
+    def test_a_model_whose_search_fails_closes_no_search(self):
+        """Whatever fails in it; the others are found."""
+        self.row(self.here.ids)
+        other = self.env["res.country"].create({"name": "Alphaland", "code": "QQ"})
+        mine = self.row(other.ids, model="res.country")
+
+        def by_sql(model, *args, **kwargs):
+            model.env.cr.execute("SELECT 1/0")
+
+        def in_python(model, *args, **kwargs):
+            raise KeyError("x")
+
+        Partner = type(self.here)
+        for broken in (by_sql, in_python):
+            with (
+                self.subTest(broken=broken.__name__),
+                patch.object(Partner, "name_search", broken),
+                mute_logger("odoo.sql_db"),
+            ):
+                found = self.Delivery.search([("record_names", "ilike", "Alphaland")])
+                self.assertEqual(found, mine)
 
     def test_a_model_whose_names_fail_closes_nothing(self):
         def fail(_records):

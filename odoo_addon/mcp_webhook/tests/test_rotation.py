@@ -11,6 +11,7 @@ from odoo.tests import new_test_user, tagged
 from .common import WebhookCase
 
 OLD, NEW = "old-0123456789abcdef", "canary-0123456789abcdef"
+THIRD = "third-0123456789abcdef"
 
 
 @tagged("post_install", "-at_install")
@@ -80,13 +81,18 @@ class TestRotation(WebhookCase):
         self.subscription.sudo().previous_secret_until = until
         by_manager = self.subscription.with_user(self.manager)
         another = self.dialog.create({"subscription_id": self.subscription.id})
+        overlaps = {"secret_overlap_hours": 2}
         for again in (
             by_manager.action_replace_secret,
-            lambda: another.write({"secret": "third-0123456789abcdef"}),
+            lambda: another.write({"secret": THIRD}),
+            lambda: by_manager.write({"webhook_secret": THIRD, **overlaps}),
+            lambda: by_manager.write({"webhook_secret": THIRD}),
         ):
             with self.assertRaisesRegex(UserError, "Both secrets sign until .*20"):
                 again()
         self.assertEqual(self.subscription.sudo().secret_value, NEW)
+        by_manager.write({"webhook_secret": THIRD, "secret_overlap_hours": 0})
+        self.assertEqual(self.subscription.sudo().secret_value, THIRD, "lost: at once")
         past = fields.Datetime.now() - timedelta(seconds=1)
         self.subscription.sudo().previous_secret_until = past
         self.assertTrue(by_manager.action_replace_secret())
