@@ -1,4 +1,4 @@
-//! Bytes that attempts and their outcomes hold in memory, of which there is an end.
+//! Bytes that attempts, their outcomes, and answers to callers hold in memory, of which there is an end.
 //!
 //! Room is asked for before something is made or read, and given back where the bytes are dropped, so that an endpoint
 //! that takes its time holds only what it has not read yet.
@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 /// Bytes of one kind.
 #[derive(Debug)]
-pub(crate) struct Budget {
+pub struct Budget {
     most: usize,
     taken: AtomicUsize,
     /// Wakes those that wait for more.
@@ -27,6 +27,7 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
+    /// So many at most.
     pub fn new(most: usize) -> Arc<Self> {
         Arc::new(Self {
             most,
@@ -81,7 +82,7 @@ impl Budget {
 
 /// Part of a budget, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub struct Held {
     budget: Arc<Budget>,
     bytes: usize,
 }

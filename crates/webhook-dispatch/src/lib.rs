@@ -24,5 +24,6 @@ pub mod transport;
 pub use cancel::{Cancelled, Canceller};
 pub use clock::{Clock, SystemClock};
 pub use dispatcher::{DRAIN, Dispatcher, Options};
+pub use held::{Budget, Held};
 pub use lines::{Line, line};
 pub use observe::Counters;

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// A JSON-RPC request.
 pub const REQUEST_BYTES: usize = 16 << 20;
 /// List answers stop before this size, so that fewer rows than asked for may come.
-pub const LIST_ANSWER_BYTES: usize = 8 << 20;
+pub const LIST_ANSWER_BYTES: usize = 4 << 20;
 /// Calls in one JSON-RPC batch.
 pub const BATCH_CALLS: u32 = 100;
 /// Events in one `event.submit`.

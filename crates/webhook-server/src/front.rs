@@ -12,7 +12,8 @@ use webhook_api::Caller;
 use webhook_model::{Shape, limits};
 
 use crate::{
-    guests::Guest, health, hosts::OwnHosts, live::Live, metrics, rpc::middleware::BadRequest, vitals::Vitals,
+    guests::Guest, health, hosts::OwnHosts, live::Live, metrics, rpc::middleware::BadRequest, unread::Unread,
+    vitals::Vitals,
 };
 
 /// A request's body must be there within this time.
@@ -34,6 +35,7 @@ const CHALLENGE: RangeInclusive<usize> = 32..=128;
 pub struct Front {
     live: Arc<Live>,
     vitals: Arc<Vitals>,
+    unread: Arc<Unread>,
     hosts: OwnHosts,
     room: Semaphore,
     held: Semaphore,
@@ -42,10 +44,16 @@ pub struct Front {
 
 impl Front {
     /// A front for a listener on `address`.
-    pub fn new(live: Arc<Live>, vitals: Arc<Vitals>, address: SocketAddr, allowed_hosts: &[String]) -> Self {
+    pub fn new(
+        live: Arc<Live>,
+        vitals: Arc<Vitals>,
+        unread: Arc<Unread>,
+        address: SocketAddr,
+        allowed_hosts: &[String],
+    ) -> Self {
         let hosts = OwnHosts::new(address.ip(), allowed_hosts);
         let [room, held, work] = [CONCURRENT, HELD as usize, WORKED_ON as usize].map(Semaphore::new);
-        Self { live, vitals, hosts, room, held, work }
+        Self { live, vitals, unread, hosts, room, held, work }
     }
 
     /// Answers one request; `rpc` gets those that may call methods, with their whole body.
@@ -106,7 +114,7 @@ impl Front {
                 if response.extensions().get::<BadRequest>().is_some() {
                     *response.status_mut() = StatusCode::BAD_REQUEST;
                 }
-                response
+                self.unread.until_read(response).await
             }
             Err(error) => {
                 tracing::error!(%error, "a request could not be answered");

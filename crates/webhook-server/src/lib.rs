@@ -22,5 +22,6 @@ pub mod space;
 pub mod systemd;
 pub mod tls;
 pub mod token;
+mod unread;
 mod upkeep;
 pub mod vitals;

@@ -8,10 +8,14 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::{advice::Advise, config::Config};
 
+/// What the kernel takes of an answer that is not read, which is memory of the service, too; by itself it would take 4 MiB.
+const SEND_BYTES: u32 = 256 << 10;
+/// Connections that the kernel holds until they are accepted.
+const BACKLOG: u32 = 1024;
 const OTHER_SOCKET: &str = "give another path with [server] socket, or none";
 
 /// Both.
@@ -36,7 +40,7 @@ impl Listener {
     /// # Errors
     /// What is in the way, with the remedy.
     pub async fn bind(config: &Config) -> Result<Self> {
-        let tcp = TcpListener::bind(config.listen).await.advise(
+        let tcp = listen(config.listen).advise(
             format!("{} cannot be listened on", config.listen),
             "end what listens there already, or choose another address with --listen ADDR:PORT",
         )?;
@@ -89,6 +93,15 @@ fn in_runtime_directory() -> Option<PathBuf> {
     let folders = std::env::var_os("RUNTIME_DIRECTORY")?;
     let first = std::env::split_paths(&folders).next()?;
     first.is_absolute().then(|| first.join("socket"))
+}
+
+/// Accepted connections inherit the size of what they may have to send.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.set_send_buffer_size(SEND_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// A socket that goes away with the sidecar.

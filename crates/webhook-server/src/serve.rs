@@ -42,6 +42,7 @@ use crate::{
     rpc::{middleware::Methods, service::Service},
     systemd,
     tls::{Greeter, Stream},
+    unread::{Impatient, Unread},
     upkeep,
     vitals::Vitals,
 };
@@ -107,14 +108,16 @@ impl Sidecar {
             Options { max_in_flight: config.max_in_flight },
         );
         let vitals = Arc::new(Vitals::new(&config, log.clone(), data.clone(), clock, counters));
+        let unread = Arc::new(Unread::new());
         let service = Arc::new(Service {
             log: log.clone(),
             vitals: Arc::clone(&vitals),
             live: Arc::clone(&live),
             canceller: dispatcher.canceller(),
             preview_turn: Semaphore::new(1),
+            unread: Arc::clone(&unread),
         });
-        let front = Front::new(live, Arc::clone(&vitals), address, &config.allowed_hosts);
+        let front = Front::new(live, Arc::clone(&vitals), unread, address, &config.allowed_hosts);
         Ok(Self { data, listener, address, mcp, log, front, vitals, service, dispatcher })
     }
 
@@ -293,7 +296,7 @@ where
 {
     let mut http = hyper::server::conn::http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(64 << 10);
-    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let connection = http.serve_connection(TokioIo::new(Impatient::new(stream)), service);
     tokio::pin!(connection);
     tokio::select! {
         _ = connection.as_mut() => {}

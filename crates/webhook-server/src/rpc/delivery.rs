@@ -15,7 +15,7 @@ use webhook_model::{EventFilter, EventId, EventKind, Invalid, InvalidKind, Milli
 
 use super::{
     error::RpcError,
-    service::{Page, Service, limit},
+    service::{Service, limit},
     wire,
 };
 
@@ -26,7 +26,7 @@ impl Deliveries for Service {
     async fn get(&self, _: &Caller, wish: GetDelivery) -> Result<DeliveryPage, RpcError> {
         let limit = limit(wish.limit);
         let after = wish.after.get().map_or(0, |next| u32::try_from(next.0).unwrap_or(u32::MAX));
-        let mut page = Page::default();
+        let mut page = self.page().await?;
         let take = |attempt: &webhook_model::Attempt| {
             page.items.len() < limit && page.take(Json::of(&Attempt::from(attempt.clone())))
         };
@@ -43,7 +43,7 @@ impl Deliveries for Service {
             after: wish.after.get().map(|ListPlace(seq, number)| (seq, number)),
             limit: limit(wish.limit),
         };
-        let mut page = Page::default();
+        let mut page = self.page().await?;
         let take = |attempt| page.take(Json::of(&Attempt::from(attempt)));
         let listed = self.log.read(|snapshot| snapshot.list(query, take))?;
         let next = listed.next.map(|(seq, number)| Wire(ListPlace(seq, number)));
@@ -52,7 +52,7 @@ impl Deliveries for Service {
 
     async fn changes(&self, caller: &Caller, wish: DeliveryChanges) -> Result<ChangePage, RpcError> {
         let (after, limit) = (wish.after.0.0, limit(wish.limit));
-        let mut page = Page::default();
+        let mut page = self.page().await?;
         let take = |attempt| page.take(Json::of(&Attempt::from(attempt)));
         let found = self.log.read(|snapshot| snapshot.changes(&after, limit, take))?;
         let found = found.map_err(RpcError::of_cursor)?;

@@ -15,7 +15,7 @@ use webhook_model::{Invalid, InvalidKind, limits};
 
 use super::{
     error::RpcError,
-    service::{Page, Service, limit},
+    service::{Service, limit},
     wire,
 };
 
@@ -52,7 +52,7 @@ impl Events for Service {
         if self.log.subscriptions().get(owner).is_none() {
             return Err(RpcError::not_found("subscription_id", "subscription"));
         }
-        let mut page = Page::default();
+        let mut page = self.page().await?;
         let take = |body: &[u8]| {
             // Its text was JSON when it came; what is not any more is left out.
             let Ok(text) = serde_json::from_slice(body) else { return true };

@@ -29,7 +29,7 @@ pub struct Methods<S> {
 }
 
 /// Answers of a batch; beyond it its other calls are not carried out.
-const BATCH_BYTES: usize = limits::REQUEST_BYTES - limits::LIST_ANSWER_BYTES;
+const BATCH_BYTES: usize = limits::REQUEST_BYTES / 2;
 
 fn not_carried_out(request: Request<'_>) -> MethodResponse {
     let message =
@@ -94,6 +94,8 @@ where
             }
             let mut answers = BatchResponseBuilder::new_with_limit(usize::MAX);
             let mut bytes = 0;
+            // They are not read before the last of them is made.
+            let mut held = service.service.unread.hold(0);
             for entry in batch {
                 let answer = match entry {
                     // One more answer may be as long as a list: nothing is carried out whose answer may not fit.
@@ -106,6 +108,7 @@ where
                     }
                 };
                 bytes += answer.as_json().get().len();
+                held.set(bytes);
                 if let Err(too_large) = answers.append(answer) {
                     return too_large;
                 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
-use webhook_api::{Given, Json, Serve, Wire, field::Whole};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use webhook_api::{ErrorKind, Given, Json, Serve, Wire, field::Whole};
 use webhook_dispatch::Canceller;
 use webhook_log::Log;
 use webhook_model::limits;
 
 use super::error::RpcError;
-use crate::{live::Live, vitals::Vitals};
+use crate::{live::Live, unread::Unread, vitals::Vitals};
 
 /// What methods work with.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Service {
     pub canceller: Canceller,
     /// Held by the preview that is being rendered.
     pub preview_turn: Semaphore,
+    /// Answers that callers have not read.
+    pub unread: Arc<Unread>,
 }
 
 impl Serve for Service {
@@ -38,23 +40,35 @@ pub fn limit(wish: Given<Wire<Whole<1>>>) -> usize {
 
 /// The items of a list, up to the size of an answer.
 #[derive(Debug)]
-pub struct Page<T> {
+pub struct Page<'a, T> {
     /// Them.
     pub items: Vec<Json<T>>,
     bytes: usize,
+    most: usize,
+    _turn: SemaphorePermit<'a>,
 }
 
-impl<T> Default for Page<T> {
-    fn default() -> Self {
-        Self { items: Vec::new(), bytes: 0 }
+impl Service {
+    /// An empty page, to be made now.
+    ///
+    /// # Errors
+    /// What callers have not read takes all the room.
+    pub async fn page<T>(&self) -> Result<Page<'_, T>, RpcError> {
+        let turn = self.unread.turn().await;
+        let most = self.unread.room().ok_or_else(|| {
+            let message = "answers that callers do not read take all the room for lists; read them or close their \
+                           connections, and call again";
+            RpcError::new(ErrorKind::StoreUnavailable, message)
+        })?;
+        Ok(Page { items: Vec::new(), bytes: 0, most, _turn: turn })
     }
 }
 
-impl<T> Page<T> {
+impl<T> Page<'_, T> {
     /// Takes one more; false where it does not fit. The first one always does.
     pub fn take(&mut self, item: Json<T>) -> bool {
         self.bytes += item.get().len() + 1;
-        let fits = self.bytes <= limits::LIST_ANSWER_BYTES || self.items.is_empty();
+        let fits = self.bytes <= self.most || self.items.is_empty();
         self.items.extend(fits.then_some(item));
         fits
     }

@@ -24,7 +24,7 @@ use webhook_model::{
 
 use super::{
     error::RpcError,
-    service::{Page, Service, limit},
+    service::{Service, limit},
     wire,
 };
 
@@ -265,7 +265,7 @@ impl Subscriptions for Service {
     async fn list(&self, _: &Caller, wish: ListSubscriptions) -> Result<SubscriptionPage, RpcError> {
         let (after, limit) = (wish.after.get().map(|next| next.0), limit(wish.limit));
         let (set, now) = (self.log.subscriptions(), self.vitals.now());
-        let (mut page, mut last, mut next) = (Page::default(), None, None);
+        let (mut page, mut last, mut next) = (self.page().await?, None, None);
         for subscription in set.after(after) {
             let is_full = page.items.len() == limit;
             if is_full || !page.take(Json::of(&wire::subscription(subscription, now))) {
