@@ -28,6 +28,10 @@ test-addon *TAGS:
 test-line *FILTER: _release
     @python3 tests/step.py line python3 -u tests/odoo/line_tests.py {{FILTER}}
 
+# Judges of the MCP server that nobody here wrote, with a real Odoo, in minutes; --report FILE writes what they said.
+test-mcp *OPTIONS: _release
+    python3 tests/odoo/mcp_judges/run.py {{OPTIONS}}
+
 # The operator's day: documentation, dashboard and alerts (real Prometheus), the client; installs what it needs from Debian.
 test-ops: _release
     @python3 tests/step.py ops python3 -u tests/ops/run.py

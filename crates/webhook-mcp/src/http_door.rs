@@ -29,6 +29,7 @@ const SESSIONS: usize = 1000;
 /// How long Odoo's word for a key holds at this door; each call asks anew.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 const SESSION: &str = "mcp-session-id";
+const LOCAL_PAGES: [&str; 3] = ["http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*"];
 
 /// What is answered.
 pub type Body = BoxBody<Bytes, Infallible>;
@@ -50,10 +51,13 @@ impl std::fmt::Debug for Door {
 }
 
 impl Door {
-    /// A door to this Odoo. Pages of `public_url` may call; those of no other origin.
-    pub fn new(odoo: Odoo, public_url: Option<&Url>, stop: CancellationToken) -> Self {
+    /// A door to this Odoo. Pages of `public_url` may call, and pages of this machine where `is_local`: whoever can put
+    /// one there needs no page. Those of no other origin may.
+    pub fn new(odoo: Odoo, public_url: Option<&Url>, is_local: bool, stop: CancellationToken) -> Self {
         let odoo = Arc::new(odoo);
-        let origins = public_url.map(|url| url.origin().ascii_serialization());
+        let own = public_url.map(|url| url.origin().ascii_serialization());
+        let local = is_local.then_some(LOCAL_PAGES).into_iter().flatten().map(str::to_owned);
+        let origins = own.into_iter().chain(local);
         let config = StreamableHttpServerConfig::default()
             // Whoever calls this has looked at the Host already.
             .disable_allowed_hosts()

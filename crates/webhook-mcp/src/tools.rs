@@ -75,7 +75,29 @@ fn schema<P: JsonSchema>() -> JsonObject {
     let mut made = object(schemars::schema_for!(P).to_value());
     made.remove("title");
     made.remove("description");
+    let properties = made.get_mut("properties").and_then(Value::as_object_mut);
+    properties.into_iter().flat_map(JsonObject::values_mut).for_each(without_null);
     made
+}
+
+/// What may be left out need not be null as well, and not every client's dialect of schemas knows null.
+fn without_null(property: &mut Value) {
+    let Some(property) = property.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = property.get_mut("type") {
+        types.retain(|one| one != "null");
+        if let [one] = &types[..] {
+            let one = one.clone();
+            property.insert("type".to_owned(), one);
+        }
+    }
+    if let Some(Value::Array(values)) = property.get_mut("enum") {
+        values.retain(|one| !one.is_null());
+    }
+    if let Some(Value::Array(mut forms)) = property.remove("anyOf") {
+        forms.retain(|one| one["type"] != "null");
+        let only = forms.pop().filter(|_| forms.is_empty());
+        property.extend(only.map(object).into_iter().flatten().filter(|(key, _)| key != "description"));
+    }
 }
 
 fn object(value: Value) -> JsonObject {
@@ -202,6 +224,7 @@ mod tests {
         for entry in TOOLS.iter() {
             let schema = &entry.tool.input_schema;
             assert_eq!(schema["additionalProperties"], json!(false), "{}", entry.tool.name);
+            assert!(!serde_json::to_string(schema).unwrap().contains("null"), "{}", entry.tool.name);
             for (name, property) in schema["properties"].as_object().unwrap() {
                 let place = format!("{} {name}", entry.tool.name);
                 assert!(property["description"].as_str().is_some_and(|text| text.len() > 15), "{place}");

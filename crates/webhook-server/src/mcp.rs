@@ -66,10 +66,12 @@ impl McpListener {
     /// Serves until `stop`.
     pub async fn run(self, live: Arc<Live>, stop: CancellationToken) {
         let Self { tcp, odoo, hosts, public_url } = self;
-        if let Ok(address) = tcp.local_addr() {
+        let address = tcp.local_addr();
+        if let Ok(address) = address {
             tracing::info!(%address, "the MCP server is ready, at /mcp");
         }
-        let door = Arc::new((Door::new(odoo, public_url.as_ref(), stop.clone()), hosts));
+        let is_local = address.is_ok_and(|address| address.ip().is_loopback());
+        let door = Arc::new((Door::new(odoo, public_url.as_ref(), is_local, stop.clone()), hosts));
         let guests = Guests::new();
         let mut connections = JoinSet::new();
         loop {

@@ -5,6 +5,7 @@
 from odoo.exceptions import AccessError, UserError, ValidationError
 from odoo.tests import new_test_user, tagged
 
+from ..models.mcp_webhook_connection import TOOLS
 from .common import WebhookCase
 
 SECRET = "canary-0123456789abcdef"
@@ -179,14 +180,15 @@ class TestRights(WebhookCase):
                 "action_resume",
                 "action_send_now",
                 "action_send_test",
+                "action_show_secret",
                 "action_toggle_active",
                 "failing_endpoints",
                 "sidecar_trouble",
-                "subscribe_events",
-                "unsubscribe_events",
-                "update_subscription",
                 "watched_models",
+                *TOOLS,
             },
+            "mcp.webhook.connection": {"action_open_calls", "call_tool"},
+            "mcp.webhook.secret": {"action_noted"},
             "mcp.webhook.delivery": {
                 "action_ask_redeliver",
                 "action_cancel",

@@ -6,8 +6,10 @@ import uuid
 import xmlrpc.client
 
 import pytest
+from mcp_judges import judges
 from realodoo.cache import wait_until
 from realodoo.mcp import LEGACY, MODERN, McpClient, McpError, ToolError
+from realodoo.sidecar import BINARY
 
 MODEL = "mcp.event.subscription"
 ERAS = pytest.mark.parametrize("era", [MODERN, LEGACY])
@@ -348,3 +350,11 @@ def test_prompt_and_guides(clients):
         with pytest.raises(McpError) as caught:
             client.call("resources/read", uri="webhook://nope")
         assert caught.value.error["code"] == (-32602 if era == MODERN else -32002)
+
+
+@pytest.mark.parametrize("transport", ["http", "stdio"])
+@pytest.mark.parametrize("mode", [MODERN, "legacy"])
+def test_official_python_sdk_as_client(line, seller, transport, mode):
+    address = line.mcp.mcp_url if transport == "http" else f"stdio:{BINARY}"
+    told = judges.sdk(address, mode, line, seller)
+    assert "read from the cursor, none left out" in told
