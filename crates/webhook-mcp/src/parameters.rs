@@ -1,12 +1,54 @@
 //! What tools take: each a type, from which its schema is made. A description is read by a model that has never seen
 //! this system, so it says what to write, and shows it.
 
-use schemars::JsonSchema;
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// A filter on records, as Odoo writes it.
-type Domain = Vec<Value>;
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Domain(Vec<Value>);
+
+/// What a receiver wants: as a rule an object; Odoo says what else it may be.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Template(Value);
+
+impl JsonSchema for Domain {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Domain".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let scalars = [json!({"type": "string"}), json!({"type": "number"}), json!({"type": "boolean"})];
+        let list = json!({"type": "array", "items": {"anyOf": scalars}});
+        let values: Vec<_> = scalars.into_iter().chain([list]).collect();
+        let condition = json!({"type": "array", "items": {"anyOf": values}});
+        let operator = json!({"type": "string", "enum": ["&", "|", "!"]});
+        json_schema!({"type": "array", "items": {"anyOf": [condition, operator]}})
+    }
+}
+
+impl JsonSchema for Template {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Template".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "object", "additionalProperties": true})
+    }
+}
 
 macro_rules! parameters {
     ($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty),* $(,)? }) => {
@@ -50,7 +92,7 @@ parameters!(SubscribeEvents {
     webhook_url: Option<String>,
     /// The JSON to POST, as the receiver wants it; texts may hold {{ record.field }}. Every field that it uses must be in enrich_fields. See the resource webhook://templates. Without it a standard body is sent.
     #[schemars(example = template_example())]
-    webhook_payload_template: Option<Value>,
+    webhook_payload_template: Option<Template>,
     /// Fields whose values travel along, also of related records: dotted paths with at most 3 dots.
     #[schemars(example = ["name", "partner_id.email"])]
     enrich_fields: Option<Vec<String>>,
@@ -86,7 +128,7 @@ parameters!(UpdateSubscription {
     webhook_url: Option<String>,
     /// The whole new template: JSON whose texts may hold {{ record.field }}.
     #[schemars(example = template_example())]
-    webhook_payload_template: Option<Value>,
+    webhook_payload_template: Option<Template>,
     /// The whole new list of fields to send.
     #[schemars(example = ["name", "partner_id.email"])]
     enrich_fields: Option<Vec<String>>,
@@ -183,7 +225,7 @@ parameters!(PreviewPayload {
     domain: Option<Domain>,
     /// The template to try.
     #[schemars(example = template_example())]
-    webhook_payload_template: Option<Value>,
+    webhook_payload_template: Option<Template>,
     /// The fields whose values the template uses.
     #[schemars(example = ["name", "partner_id.email"])]
     enrich_fields: Option<Vec<String>>,
