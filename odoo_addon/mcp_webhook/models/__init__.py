@@ -13,7 +13,7 @@ from . import mcp_webhook_delivery_again
 from . import mcp_webhook_delivery_event
 from . import mcp_webhook_delivery_records
 from . import mcp_webhook_delivery_statistics
-from . import mcp_webhook_delivery_told
+from . import mcp_webhook_delivery_as_data
 from . import mcp_webhook_outbox
 from . import mcp_webhook_seen
 from . import mcp_webhook_binding

@@ -12,7 +12,7 @@ from ..tools.denied_models import is_secret
 from ..tools.watchable import is_watchable
 from .mcp_event_subscription_ai import MAX_ID
 from .mcp_event_subscription_reading import check_number
-from .mcp_webhook_delivery_told import json_or_text
+from .mcp_webhook_delivery_as_data import json_or_text
 from .mcp_webhook_outbox import in_own_transaction
 
 LISTED = 200
@@ -106,7 +106,7 @@ class McpEventSubscription(models.Model):
         some = found[:limit]
         more = len(found) > limit
         return {
-            "subscriptions": [subscription._told() for subscription in some],
+            "subscriptions": [subscription._as_data() for subscription in some],
             "next": some[-1:].id if more else None,
         }
 
@@ -119,7 +119,7 @@ class McpEventSubscription(models.Model):
         own += [("connection", "=", "subscribe_events"), ("is_gone", "=", False)]
         return everything.sudo().search(own)
 
-    def _told(self):
+    def _as_data(self):
         template = self.payload_template
         return {
             "id": self.id,
@@ -260,7 +260,7 @@ class McpEventSubscription(models.Model):
         found = here.env["mcp.webhook.delivery"].sudo().search(domain, limit=limit + 1)
         some = found[:limit]
         return {
-            "deliveries": [row._told() for row in some],
+            "deliveries": [row._as_data() for row in some],
             "next": some[-1:].id if len(found) > limit else None,
         }
 
@@ -272,7 +272,7 @@ class McpEventSubscription(models.Model):
         payload = row.payload or ""
         cut = len(body) > ANSWER_SHOWN or row.response_truncated
         return {
-            **row._told(),
+            **row._as_data(),
             "advice": row.advice or "",
             "sent": json_or_text(payload)
             if len(payload) <= SENT_SHOWN

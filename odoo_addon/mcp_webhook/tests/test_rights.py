@@ -188,6 +188,7 @@ class TestRights(WebhookCase):
                 *TOOLS,
             },
             "mcp.webhook.connection": {"action_open_calls", "call_tool"},
+            "mcp.webhook.call": set(),
             "mcp.webhook.secret": {"action_noted"},
             "mcp.webhook.delivery": {
                 "action_ask_redeliver",

@@ -95,7 +95,7 @@ def test_story_of_a_slack_message_for_confirmed_orders(line, seller, era):
     assert "sale.order" in [model["model"] for model in models]
     fields = {
         f["name"]: f
-        for f in client.tool("describe_model", model="sale.order", limit=200)["fields"]
+        for f in client.tool("describe_model", model="sale.order", search="stat")["fields"]
     }
     assert fields["state"]["values"]["sale"] and fields["state"]["can_be_watched"]
     quotation = order(line)

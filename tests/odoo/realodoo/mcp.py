@@ -139,11 +139,15 @@ class McpClient:
             return
         lines = ["# A conversation, as the test had it", ""]
         lines += ["Made by `tests/odoo/line/test_mcp.py`: each tool call of its story, and what came back.", ""]
-        for name, arguments, result in self.said:
+        later = [one[:2] for one in self.said[1:]] + [None]
+        for (name, arguments, result), after in zip(self.said, later, strict=True):
+            if (name, arguments) == after:
+                continue  # asked again until it was over
             told = result.get("structuredContent") or result["content"][0]["text"]
             for title, value in ((name, arguments), ("answer", told)):
                 text = json.dumps(value, indent=2, ensure_ascii=False)
                 text = text.replace(receiver, "https://hooks.example.com")
+                text = text.replace(receiver.partition("//")[2], "hooks.example.com")
                 shown = text.splitlines()
                 if len(shown) > 40:
                     shown = [*shown[:40], "…"]

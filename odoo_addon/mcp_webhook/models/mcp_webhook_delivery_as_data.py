@@ -48,12 +48,12 @@ class McpWebhookDelivery(models.Model):
                 .search(
                     [("event_uuid", "=", self.event_uuid)], order="attempt desc", limit=1
                 )
-                ._told()
+                ._as_data()
             ),
         )
         return {"message": params["message"], "delivery": newest}
 
-    def _told(self):
+    def _as_data(self):
         """As data."""
         self.ensure_one()
 
