@@ -130,9 +130,26 @@ class Pages(unittest.TestCase):
         self.assertEqual(told, alerts)
 
     def test_every_block_is_of_a_kind_that_something_runs(self):
-        known = {"sh", "sh machine", "json", "yaml", "python", "js", "php", "go"}
+        known = {"sh", "sh machine", "json", "toml", "yaml", "python", "js", "php", "go"}
         for page in [*DOCS.glob("*.md")]:
             self.assertEqual({info for info, _ in BLOCK.findall(page.read_text())} - known, set(), page.name)
+
+    def test_configurations_are_taken_as_they_stand(self):
+        """Ours by the program; those of AI clients are at least JSON, with the address and the names that are true."""
+        page = DOCS / "mcp.md"
+        ours = blocks(page, "toml")
+        for text in ours:
+            with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
+                file.write(text.replace("# public_url", "public_url"))
+                file.flush()
+                command = [BINARY, "--config", file.name, "check-config"]
+                asked = subprocess.run(command, capture_output=True, text=True, check=False)
+                self.assertEqual(asked.returncode, 0, asked.stderr)
+        clients = [json.loads(text) for text in blocks(page, "json")]
+        self.assertEqual((len(ours), len(clients)), (1, 3))
+        for client in clients:
+            (server,) = (client.get("mcpServers") or client["servers"]).values()
+            self.assertTrue(server.get("args") == ["mcp"] or server["url"].endswith("/mcp"), server)
 
     def test_every_other_command_is_run_by_something_else(self):
         """Indented ones."""
