@@ -4,7 +4,10 @@
 
 import inspect
 import json
+from datetime import timedelta
+from unittest.mock import patch
 
+from odoo import fields
 from odoo.exceptions import AccessError, UserError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
@@ -305,6 +308,32 @@ class TestMcp(WebhookCase):
         self.env["ir.rule"].create(rule)
         read = self.tool(self.clerk, "get_recent_events", subscription_id=made["id"])
         self.assertEqual(read["events"], [])
+
+    def test_changes_that_come_with_its_own_key_do_not_wake_it(self):
+        """`(whose key the change comes with, whether it was asked for) -> fires`"""
+        until = fields.Datetime.now() + timedelta(hours=1)
+        keys = self.env["res.users.apikeys"].with_user(self.manager).sudo()
+        own, other = (keys._generate("rpc", name, until)[:8] for name in "ab")
+        for include in (False, True):
+            with patch(f"{DOOR}.api_key", lambda: (self.manager.id, own)):
+                made = self.tool(
+                    self.manager,
+                    "subscribe_events",
+                    model="res.partner",
+                    event_type="create",
+                    in_session=True,
+                    include_own_changes=include,
+                )
+            subscription = self.env["mcp.event.subscription"].browse(made["id"])
+            self.assertTrue(subscription.sudo().key_id)
+            for index in (own, other, None):
+                with patch(f"{DOOR}.api_key", lambda i=index: (i and self.manager.id, i)):
+                    before = len(self.rows(subscription))
+                    self.Partner.create({"name": "Echo"})
+                    fired = len(self.rows(subscription)) - before
+                    self.commit()
+                with self.subTest(include=include, index=index):
+                    self.assertEqual(fired, int(include or index != own))
 
     def test_either_an_address_or_in_session(self):
         with self.assertRaises(UserError) as caught, self.cr.savepoint():
