@@ -1,10 +1,12 @@
 """What an AI does through the MCP server, in both eras of the protocol: a client that knows only the list of tools."""
 
+import contextlib
 import json
 import threading
 import uuid
 import xmlrpc.client
 
+import psycopg2
 import pytest
 from mcp_judges import judges
 from realodoo.cache import wait_until
@@ -358,3 +360,28 @@ def test_official_python_sdk_as_client(line, seller, transport, mode):
     address = line.mcp.mcp_url if transport == "http" else f"stdio:{BINARY}"
     told = judges.sdk(address, mode, line, seller)
     assert "read from the cursor, none left out" in told
+
+
+def test_an_event_that_commits_late_is_not_passed_over(line, clients):
+    """Ids are given in one order and committed in another: a cursor that went by ids would lose the first."""
+    client = clients("administrator")
+    made = client.tool("subscribe_events", model="res.partner", event_type="create", in_session=True)
+    partner = line.session.create("res.partner", name="Overtaken")
+    cursor = client.tool("poll_events", subscription_id=made["id"])["cursor"]
+    cluster = f"host=127.0.0.1 port={line.site.cluster.port} user=odoo dbname={line.odoo.database}"
+    with contextlib.closing(psycopg2.connect(cluster)) as late, contextlib.closing(psycopg2.connect(cluster)) as early:
+        for connection, event in ((late, "late"), (early, "early")):
+            connection.cursor().execute(
+                """INSERT INTO mcp_webhook_delivery
+                          (subscription_id, event_uuid, attempt, trigger, status, model_name, event_type, record_ids, create_date)
+                   VALUES (%s, %s, 1, 'event', 'success', 'res.partner', 'create', %s, now() AT TIME ZONE 'UTC')""",
+                [made["id"], event, json.dumps([partner])],
+            )
+        early.commit()
+        first = client.tool("poll_events", subscription_id=made["id"], cursor=cursor)
+        assert [event["event_id"] for event in first["events"]] == ["early"]
+        late.commit()
+    second = client.tool("poll_events", subscription_id=made["id"], cursor=first["cursor"])
+    assert [event["event_id"] for event in second["events"]] == ["late"]
+    third = client.tool("poll_events", subscription_id=made["id"], cursor=second["cursor"])
+    assert third["events"] == []
