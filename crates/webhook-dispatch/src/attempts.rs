@@ -9,6 +9,7 @@ use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 use webhook_log::{DueRow, Log};
 use webhook_model::{Attempt, Failure, Outcome, SubscriptionId, decide};
 
@@ -17,7 +18,7 @@ use crate::{
     held::{Budget, Held},
     prepared::{Prepared, failed},
     render::{Renderer, Source, unread},
-    transport::{Exchange, Request, Transport},
+    transport::{Exchange, Request, Room, Transport},
 };
 
 /// A payload up to this size is kept until its outcome is known. A larger one is let go when the network has it, and
@@ -32,6 +33,8 @@ pub(crate) struct Work {
     pub prepared: Option<Arc<Prepared>>,
     /// The room that it takes.
     pub held: Held,
+    /// Its endpoint has failed, so the others come first.
+    pub is_troubled: bool,
 }
 
 /// An attempt that ended.
@@ -41,11 +44,13 @@ pub(crate) struct Done {
     pub attempt: Attempt,
     pub finished: decide::Finished,
     pub prepared: Option<Arc<Prepared>>,
-    /// The room that its payload takes.
-    pub held: Option<Held>,
+    pub rooms: Rooms,
 }
 
-type Ended = (decide::Finished, Option<Held>);
+type Ended = (decide::Finished, Rooms);
+
+/// The room that an outcome's payload and answer take.
+pub(crate) type Rooms = [Option<Held>; 2];
 
 /// What attempts need of the world.
 pub(crate) struct Means<T, C> {
@@ -57,6 +62,10 @@ pub(crate) struct Means<T, C> {
     pub bodies: Arc<Budget>,
     /// Outcomes that are not on disk. A payload that is made again for the record waits for room among them.
     pub outcomes: Arc<Budget>,
+    /// Answers, from the network to the disk.
+    pub answers: Arc<Budget>,
+    /// A stop has begun: what would take long to be made for the record is left out of it.
+    pub hurry: CancellationToken,
 }
 
 /// The tasks, as many as attempts were ever under way at once.
@@ -132,15 +141,15 @@ impl<T: Transport, C: Clock> Attempts<T, C> {
 
 /// One attempt, from the row to its outcome. Never an error: whatever goes wrong is an outcome.
 async fn make<T: Transport, C: Clock>(means: &Means<T, C>, work: Box<Work>) -> Done {
-    let Work { lane, row: DueRow { seq, attempt, body }, prepared, held } = *work;
+    let Work { lane, row: DueRow { seq, attempt, body }, prepared, held, is_troubled } = *work;
     let source = Source { log: &means.log, clock: &*means.clock, lane, seq };
-    let once = Once { means, source, attempt: &attempt };
+    let once = Once { means, source, attempt: &attempt, is_troubled };
     let made = AssertUnwindSafe(once.make(prepared.as_deref(), body, held)).catch_unwind().await;
-    let (finished, held) = made.unwrap_or_else(|_| {
+    let (finished, rooms) = made.unwrap_or_else(|_| {
         let message = "the attempt panicked; please report it".to_owned();
         once.nothing_sent(failed(Failure::Internal, message))
     });
-    Done { lane, seq, attempt, finished, prepared, held }
+    Done { lane, seq, attempt, finished, prepared, rooms }
 }
 
 /// An attempt that is being made.
@@ -148,6 +157,7 @@ struct Once<'a, T, C> {
     means: &'a Means<T, C>,
     source: Source<'a, C>,
     attempt: &'a Attempt,
+    is_troubled: bool,
 }
 
 /// A request, and what is kept of its payload for the record.
@@ -202,12 +212,14 @@ impl<T: Transport, C: Clock> Once<'_, T, C> {
             true => (held.with(payload), Kept::Source),
             false => (payload.clone(), Kept::Whole(payload, held)),
         };
-        Ok((prepared.request(self.attempt, payload, self.means.clock.now())?, kept))
+        let budget = Arc::clone(&self.means.answers);
+        let room = Room { budget, is_needed: false, is_troubled: self.is_troubled };
+        Ok((prepared.request(self.attempt, payload, self.means.clock.now(), room)?, kept))
     }
 
     async fn ended(&self, prepared: &Prepared, exchange: Exchange, kept: Kept) -> Ended {
         let at = self.means.clock.now();
-        let Exchange { outcome, duration, .. } = exchange;
+        let Exchange { outcome, duration, held: answer, .. } = exchange;
         let (payload, held) = match (kept, prepared.templating()) {
             // The log has it.
             (_, None) => (Some(String::new()), None),
@@ -217,18 +229,22 @@ impl<T: Transport, C: Clock> Once<'_, T, C> {
             // The same comes of the same event.
             (Kept::Source, Some(template)) => {
                 let held = self.means.outcomes.take(0);
-                match self.means.renderer.again(template, held, &self.source).await {
-                    Ok((text, held)) => (Some(text), Some(held)),
-                    Err(_) => (None, None),
-                }
+                let again = self.means.renderer.again(template, held, &self.source);
+                // That the answer came is worth more than the text of what was sent.
+                let made = tokio::select! {
+                    biased;
+                    made = again => made.ok(),
+                    () = self.means.hurry.cancelled() => None,
+                };
+                made.map_or((None, None), |(text, held)| (Some(text), Some(held)))
             }
         };
         let finished = decide::Finished { payload, outcome, duration: Some(duration), at };
-        (finished, held)
+        (finished, [held, answer])
     }
 
     fn nothing_sent(&self, outcome: Outcome) -> Ended {
         let at = self.means.clock.now();
-        (decide::Finished { payload: None, outcome, duration: None, at }, None)
+        (decide::Finished { payload: None, outcome, duration: None, at }, Rooms::default())
     }
 }

@@ -43,8 +43,11 @@ const RESERVE: usize = limits::UNSETTLED / 8;
 /// Bodies that the network does not have yet take no more together; the last attempt to start may exceed it.
 pub(crate) const BODIES_BYTES: usize = 16 << 20;
 
-/// Payloads and answers whose outcomes are not on disk take no more, or nothing new starts.
+/// Payloads whose outcomes are not on disk take no more, or nothing new starts.
 const OUTCOMES_BYTES: usize = 16 << 20;
+
+/// Answers take no more from the network to the disk, or are cut off, but for the beginning of each.
+const ANSWERS_BYTES: usize = 8 << 20;
 
 /// Outcomes that are more than this are handed in one by one, for the writer to end a commit between them.
 const BATCH_BYTES: usize = 1 << 20;
@@ -85,8 +88,10 @@ pub struct Dispatcher<T, C> {
     outcomes: Arc<Budget>,
     /// Outcomes that the store did not take; handed in again when it works.
     unrecorded: Vec<Settlement>,
-    /// The room of the outcomes that the store does not have.
-    unsettled_held: Held,
+    /// The room of the payloads and of the answers that the store does not have.
+    unsettled_held: [Held; 2],
+    /// What is under way need not be recorded whole any more.
+    hurried: CancellationToken,
     /// Something waits for the outcomes to be on disk.
     is_urgent: bool,
     /// When those that lie ready have waited enough.
@@ -102,7 +107,8 @@ impl<T, C> std::fmt::Debug for Dispatcher<T, C> {
 impl<T: Transport, C: Clock> Dispatcher<T, C> {
     /// A loop over `log` that sends with `transport`.
     pub fn new(log: Log, transport: T, clock: Arc<C>, counters: Arc<Counters>, options: Options) -> Self {
-        let (bodies, outcomes) = (Budget::new(BODIES_BYTES), Budget::new(OUTCOMES_BYTES));
+        let [bodies, outcomes, answers] = [BODIES_BYTES, OUTCOMES_BYTES, ANSWERS_BYTES].map(Budget::new);
+        let hurried = CancellationToken::new();
         let means = Means {
             log: log.clone(),
             transport,
@@ -110,6 +116,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             renderer: Renderer::new(),
             bodies: Arc::clone(&bodies),
             outcomes: Arc::clone(&outcomes),
+            answers: Arc::clone(&answers),
+            hurry: hurried.clone(),
         };
         Self {
             log,
@@ -125,7 +133,8 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
-            unsettled_held: outcomes.take(0),
+            unsettled_held: [&outcomes, &answers].map(|budget| budget.take(0)),
+            hurried,
             bodies,
             outcomes,
             unrecorded: Vec::new(),
@@ -195,6 +204,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     /// Attempts under way end, for at most [`DRAIN`], and their outcomes go to disk.
     async fn drain(mut self) {
         let end = Instant::now() + DRAIN;
+        self.hurried.cancel();
         while self.attempts.running() > 0 {
             let patience = self.patience;
             tokio::select! {
@@ -237,7 +247,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
     fn end(&mut self, done: Done) {
         self.free_slot(&done);
         self.mark_ready(done.lane);
-        let Done { seq, attempt, finished, prepared, held, .. } = done;
+        let Done { seq, attempt, finished, prepared, rooms, .. } = done;
         let rules = prepared.as_ref().map_or_else(|| 1.into(), |prepared| prepared.rules());
         let (attempt, mut next) = decide::settle(attempt, finished, rules, decide::Jitter(rand::random()));
         if let Some(due) = next.as_mut().and_then(|next| next.next_attempt_at.as_mut()) {
@@ -248,13 +258,15 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let payload_is_event_body = prepared.is_some_and(|prepared| prepared.posts_event_body());
         self.record(Settlement { seq, attempt, next, payload_is_event_body });
         // Counted with the outcome from here on.
-        drop(held);
+        drop(rooms);
     }
 
     /// An outcome that is to go to the writer.
     fn record(&mut self, settlement: Settlement) {
         self.unsettled += 1;
-        self.unsettled_held.merge(self.outcomes.take(weight(&settlement)));
+        for (held, bytes) in self.unsettled_held.iter_mut().zip(weights(&settlement)) {
+            held.add(bytes);
+        }
         self.unrecorded.push(settlement);
     }
 
@@ -344,7 +356,11 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             self.mark_ready(lane_id);
         }
         self.unsettled -= batch.len();
-        drop(self.unsettled_held.split(batch.iter().map(weight).sum()));
+        for settlement in batch.iter() {
+            for (held, bytes) in self.unsettled_held.iter_mut().zip(weights(settlement)) {
+                drop(held.split(bytes));
+            }
+        }
         wishes.into_iter().for_each(|wish| self.cancel(wish));
     }
 
@@ -440,13 +456,14 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         let Some(lane) = self.lanes.get_mut(&id) else { return };
         self.extra += usize::from(lane.running() > 0);
         lane.started(row.seq, now);
+        let is_troubled = lane.pace().is_troubled();
         let prepared = lane.prepared().cloned().filter(|_| !lane.is_inactive());
         let bytes = match (&row.body, &prepared) {
             (Some(body), Some(prepared)) => prepared.weight(body),
             _ => 0,
         };
         let held = self.bodies.take(bytes);
-        self.attempts.start(Work { lane: id, row, prepared, held });
+        self.attempts.start(Work { lane: id, row, prepared, held, is_troubled });
     }
 }
 
@@ -460,8 +477,13 @@ fn batches(outcomes: Vec<Settlement>) -> Vec<Arc<[Settlement]>> {
 
 /// Bytes that an outcome holds until it is on disk.
 fn weight(settlement: &Settlement) -> usize {
+    weights(settlement).iter().sum()
+}
+
+/// The payload's and the answer's.
+fn weights(settlement: &Settlement) -> [usize; 2] {
     let Attempt { payload, response_body, .. } = &settlement.attempt;
-    [payload, response_body].into_iter().flatten().map(String::len).sum()
+    [payload, response_body].map(|text| text.as_ref().map_or(0, String::len))
 }
 
 async fn until(end: Option<Instant>) {

@@ -98,6 +98,18 @@ impl Held {
         }
     }
 
+    /// From now on it is so much if there is room, which lanes in trouble leave an eighth of to the others.
+    pub fn fits(&mut self, bytes: usize, is_troubled: bool) -> bool {
+        let Some(more) = bytes.checked_sub(self.bytes) else { return true };
+        let reserve = if is_troubled { self.budget.most / 8 } else { 0 };
+        let grown = |taken: usize| taken.checked_add(more).filter(|all| *all <= self.budget.most - reserve);
+        let fits = more == 0 || self.budget.taken.fetch_update(SeqCst, SeqCst, grown).is_ok();
+        if fits {
+            self.bytes = bytes;
+        }
+        fits
+    }
+
     /// Waits until there is room for so many more, and takes them.
     pub async fn grow(&mut self, more: usize) {
         let budget = Arc::clone(&self.budget);
@@ -112,9 +124,9 @@ impl Held {
         }
     }
 
-    /// Takes another's part over.
-    pub fn merge(&mut self, mut other: Self) {
-        self.bytes += std::mem::take(&mut other.bytes);
+    /// So many more, whether there is room or not.
+    pub fn add(&mut self, more: usize) {
+        self.set(self.bytes + more);
     }
 
     /// A part of its own.
@@ -163,7 +175,8 @@ mod tests {
         assert!(other.grow(150).now_or_never().is_none());
         drop(copy);
         assert!(other.grow(150).now_or_never().is_some());
-        one.merge(other);
+        drop(other);
+        one.add(1);
         one.set(10);
         assert_eq!(budget.taken(), 10);
         drop(one);

@@ -10,7 +10,7 @@ use crate::{
     kept::Compiled,
     render::Templating,
     sign,
-    transport::{Request, Secrets},
+    transport::{Request, Room, Secrets},
 };
 
 /// Headers of the signature and of HTTP itself.
@@ -81,7 +81,13 @@ impl Prepared {
     ///
     /// # Errors
     /// There is nowhere to send it, or it is too large.
-    pub fn request(&self, attempt: &Attempt, payload: Bytes, now: Millis) -> Result<Request, Outcome> {
+    pub fn request(
+        &self,
+        attempt: &Attempt,
+        payload: Bytes,
+        now: Millis,
+        room: Room,
+    ) -> Result<Request, Outcome> {
         let url = self.url()?;
         if payload.len() > limits::PAYLOAD_BYTES {
             let message =
@@ -102,6 +108,8 @@ impl Prepared {
             secrets: self.secrets.clone(),
             timeout: endpoint.timeout,
             again_after: None,
+            // A rule may ask for anything in it.
+            room: Room { is_needed: self.subscription.success.is_some(), ..room },
         })
     }
 }

@@ -3,6 +3,7 @@
 
 use std::{error::Error, io};
 
+use hyper_util::client::legacy;
 use webhook_model::{Failure, Outcome};
 
 use super::resolve::ResolveError;
@@ -11,13 +12,13 @@ use super::resolve::ResolveError;
 const REASON: usize = 300;
 
 /// The outcome of a request that got no final status line.
-pub(super) fn failed(error: &reqwest::Error, host: &str) -> Outcome {
+pub(super) fn failed(error: &legacy::Error, host: &str) -> Outcome {
     let (failure, message) = explain(error, host);
     Outcome::Failed { failure, message }
 }
 
 /// Whether the connection ended while nothing of an answer had come.
-pub(super) fn was_not_answered(error: &reqwest::Error) -> bool {
+pub(super) fn was_not_answered(error: &legacy::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
     let closed = find::<hyper::Error>(error)
         .is_some_and(|cause| cause.is_incomplete_message() || cause.is_closed() || cause.is_canceled());
@@ -30,7 +31,7 @@ pub(super) fn was_not_answered(error: &reqwest::Error) -> bool {
     !error.is_connect() && (closed || lost)
 }
 
-fn explain(error: &reqwest::Error, host: &str) -> (Failure, String) {
+fn explain(error: &legacy::Error, host: &str) -> (Failure, String) {
     if let Some(resolve) = find::<ResolveError>(error) {
         return match resolve {
             ResolveError::Blocked(blocked) => (Failure::BlockedAddress, format!("{host}: {blocked}")),
@@ -42,15 +43,13 @@ fn explain(error: &reqwest::Error, host: &str) -> (Failure, String) {
         let reason: String = tls.to_string().chars().take(REASON).collect();
         return (Failure::Tls, format!("no TLS session with {host}: {reason}"));
     }
-    if error.is_timeout() {
+    let is_late = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    if find::<io::Error>(error).is_some_and(is_late) {
         return (Failure::Timeout, format!("{host} did not answer in time"));
     }
     if error.is_connect() {
         let cause = find::<io::Error>(error).map_or_else(String::new, |io| format!(": {}", reason(io)));
         return (Failure::Connect, format!("no connection to {host}{cause}"));
-    }
-    if error.is_builder() {
-        return (Failure::Internal, format!("the request to {host} could not be made"));
     }
     (Failure::Protocol, format!("{host} closed the connection, or its answer was not HTTP/1.1"))
 }

@@ -1,6 +1,8 @@
 //! The one way out: an HTTP POST through the address guard, with one deadline over everything.
 
+mod answer;
 mod classify;
+mod client;
 mod own;
 mod redact;
 mod resolve;
@@ -10,7 +12,6 @@ mod trust;
 
 use std::{
     collections::HashMap,
-    error::Error as _,
     future::Future,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -18,15 +19,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderValue, header};
 use http_body_util::Full;
-use reqwest::{Body, Client, Response, redirect, retry};
+use hyper::{Response, body::Incoming};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tokio::time::{Instant, timeout_at};
 use webhook_model::{EndpointUrl, Failure, Outcome, address::AddressPolicy, limits};
 
-pub use self::redact::Secrets;
-use self::resolve::GuardedResolver;
+pub use self::{answer::Room, redact::Secrets};
+use self::{client::Client, resolve::GuardedResolver};
+use crate::held::Held;
 
 /// Idle connections kept for one host: as many as attempts may be under way, for all subscriptions may share a host.
 const IDLE_PER_HOST: usize = limits::UNSETTLED;
@@ -34,8 +36,8 @@ const IDLE_PER_HOST: usize = limits::UNSETTLED;
 const IDLE: Duration = Duration::from_secs(30);
 /// Endpoints whose own idle time is remembered.
 const ANNOUNCED: usize = 4096;
-/// What is kept of a `Retry-After` header.
-const RETRY_AFTER_BYTES: usize = 64;
+/// Who asks, where the subscription says nothing else.
+const USER_AGENT: &str = concat!("mcp-webhookd/", env!("CARGO_PKG_VERSION"));
 
 /// One POST.
 #[derive(Debug, Clone)]
@@ -53,6 +55,8 @@ pub struct Request {
     /// How long the same attempt took so far on a connection that was used before and ended without an answer. It
     /// gets one of its own now.
     pub again_after: Option<Duration>,
+    /// What may be held of the answer.
+    pub room: Room,
 }
 
 /// What came of it, and how long it took.
@@ -65,11 +69,13 @@ pub struct Exchange {
     /// The connection was used before, and the endpoint closed it before it saw the request. To be sent once more, see
     /// [`Request::again_after`].
     pub is_unanswered: bool,
+    /// The room that the answer takes.
+    pub held: Option<Held>,
 }
 
 impl From<Outcome> for Exchange {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, duration: Duration::ZERO, is_unanswered: false }
+        Self { outcome, duration: Duration::ZERO, is_unanswered: false, held: None }
     }
 }
 
@@ -137,47 +143,22 @@ impl HttpTransport {
         };
         let tls = trust::client_config(listed).map_err(fault)?;
         let resolver = Arc::new(GuardedResolver::new(policy.addresses.clone()));
-        let transport =
-            Self { clients: Mutex::default(), announced: Mutex::default(), tls, resolver, policy };
-        transport.clients(Duration::from_secs(10), IDLE).map_err(|error| {
-            SetupError::Client(error.source().map_or_else(|| error.to_string(), ToString::to_string))
-        })?;
-        Ok(transport)
+        Ok(Self { clients: Mutex::default(), announced: Mutex::default(), tls, resolver, policy })
     }
 
-    /// The clients for attempts of this length. Among a name's addresses the time to connect is shared out, so that a dead
-    /// one leaves some to the others; and it belongs to a client.
-    fn clients(&self, limit: Duration, idle: Duration) -> reqwest::Result<Clients> {
+    /// The clients for attempts of this length: the time to connect belongs to a client.
+    fn clients(&self, limit: Duration, idle: Duration) -> Clients {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = clients.get(&(limit, idle)) {
-            return Ok(found.clone());
-        }
-        let pooled = self.client(limit, idle, if idle.is_zero() { 0 } else { IDLE_PER_HOST })?;
-        let made = Clients { pooled, fresh: self.client(limit, IDLE, 0)? };
-        clients.insert((limit, idle), made.clone());
-        Ok(made)
+        let made = clients.entry((limit, idle)).or_insert_with(|| Clients {
+            pooled: self.client(limit, idle, if idle.is_zero() { 0 } else { IDLE_PER_HOST }),
+            fresh: self.client(limit, IDLE, 0),
+        });
+        made.clone()
     }
 
-    fn client(&self, limit: Duration, idle: Duration, connections: usize) -> reqwest::Result<Client> {
-        Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .http1_only()
-            .https_only(!self.policy.allow_http)
-            .user_agent(concat!("mcp-webhookd/", env!("CARGO_PKG_VERSION")))
-            .pool_max_idle_per_host(connections)
-            .pool_idle_timeout(idle)
-            .connect_timeout(limit)
-            .connector_layer(reuse::Mark)
-            .tcp_nodelay(true)
-            // The final status line decides, whatever stands beside it.
-            .http1_ignore_invalid_headers_in_responses(true)
-            .http1_allow_spaces_after_header_name_in_responses(true)
-            .tls_backend_preconfigured(self.tls.clone())
-            .dns_resolver(self.resolver.clone())
-            .build()
+    fn client(&self, limit: Duration, idle: Duration, most_idle: usize) -> Client {
+        let settings = client::Settings { limit, idle, most_idle, allow_http: self.policy.allow_http };
+        settings.client(self.tls.clone(), self.resolver.as_ref().clone())
     }
 
     /// How long a connection to this endpoint may be idle before it is used again.
@@ -187,7 +168,7 @@ impl HttpTransport {
     }
 
     /// Takes note of `Keep-Alive: timeout=N`, where that is shorter than what connections have anyway.
-    fn hear(&self, url: &EndpointUrl, response: &Response) {
+    fn hear(&self, url: &EndpointUrl, response: &Response<Incoming>) {
         let said = response.headers().get("keep-alive").and_then(|value| value.to_str().ok());
         let Some(idle) = said.and_then(announced_idle).filter(|idle| *idle < IDLE) else { return };
         let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -218,21 +199,18 @@ impl HttpTransport {
         if let Err(outcome) = self.guard(&request.url) {
             return outcome.into();
         }
-        let Ok(clients) = self.clients(request.timeout, self.idle(&request.url)) else {
-            let message = "the HTTPS client could not be made".to_owned();
+        let clients = self.clients(request.timeout, self.idle(&request.url));
+        let Request { url, headers, body, secrets, timeout, again_after, room } = request;
+        let Ok(post) = post(&url, headers, body) else {
+            let message = format!("the request to {} could not be made", url.host_port());
             return Outcome::Failed { failure: Failure::Internal, message }.into();
         };
-        let Request { url, headers, body, secrets, timeout, again_after } = request;
-        let mut post = reqwest::Request::new(Method::POST, url.url().clone());
-        *post.headers_mut() = headers;
-        // The network alone has it from here on, and lets go of what it has sent: bytes would be kept for a redirect.
-        *post.body_mut() = Some(Body::wrap(Full::new(body)));
         let is_fresh = again_after.is_some();
         let client = if is_fresh { clients.fresh } else { clients.pooled };
-        match timeout_at(deadline, reuse::watched(client.execute(post))).await {
+        match timeout_at(deadline, reuse::watched(client.request(post))).await {
             Ok((Ok(response), _)) => {
                 self.hear(&url, &response);
-                read_answer(response, deadline, &secrets).await.into()
+                answer::read(response, deadline, &secrets, &room).await
             }
             Ok((Err(error), has_own_connection)) => Exchange {
                 is_unanswered: !is_fresh && !has_own_connection && classify::was_not_answered(&error),
@@ -257,41 +235,13 @@ impl Transport for HttpTransport {
     }
 }
 
-fn text_of<'r>(response: &'r Response, name: &header::HeaderName) -> Option<&'r str> {
-    response.headers().get(name)?.to_str().ok()
-}
-
-/// The status line has decided. The body is read as far as the deadline and the limit go.
-async fn read_answer(mut response: Response, deadline: Instant, secrets: &Secrets) -> Outcome {
-    let status = response.status().as_u16();
-    let retry_after = text_of(&response, &header::RETRY_AFTER)
-        .filter(|text| text.len() <= RETRY_AFTER_BYTES)
-        .map(str::to_owned);
-    let is_html = text_of(&response, &header::CONTENT_TYPE)
-        .and_then(|value| value.split(';').next())
-        .map(|kind| kind.trim().to_ascii_lowercase())
-        .is_some_and(|kind| matches!(kind.as_str(), "text/html" | "application/xhtml+xml"));
-    let (bytes, truncated) = read_body(&mut response, deadline).await;
-    let (body, cut) = clean(&bytes, truncated);
-    let truncated = truncated || cut;
-    Outcome::Response { status, retry_after, body: secrets.redact(body, truncated), truncated, is_html }
-}
-
-/// What came of the answer's body, and whether that is not all.
-async fn read_body(response: &mut Response, deadline: Instant) -> (Vec<u8>, bool) {
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = match timeout_at(deadline, response.chunk()).await {
-            Ok(Ok(Some(chunk))) => chunk,
-            Ok(Ok(None)) => return (bytes, false),
-            Ok(Err(_)) | Err(_) => return (bytes, true),
-        };
-        let room = limits::RESPONSE_BYTES - bytes.len();
-        bytes.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if chunk.len() > room {
-            return (bytes, true);
-        }
-    }
+fn post(url: &EndpointUrl, mut headers: HeaderMap, body: Bytes) -> http::Result<http::Request<Full<Bytes>>> {
+    headers.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("*/*"));
+    // The network alone has the body from here on, and lets go of what it has sent.
+    let mut post = http::Request::post(url.url().as_str()).body(Full::new(body))?;
+    *post.headers_mut() = headers;
+    Ok(post)
 }
 
 /// What is left of the announced time when the way to the endpoint is allowed for; few different values, for each has
@@ -322,42 +272,3 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, SetupE
 
 #[cfg(test)]
 mod sockets;
-
-/// Valid text without NUL, at most [`limits::RESPONSE_BYTES`]; and whether something was cut off for that.
-fn clean(bytes: &[u8], truncated: bool) -> (String, bool) {
-    let whole = match std::str::from_utf8(bytes) {
-        // A character that the limit cut in two is dropped, not replaced.
-        Err(error) if truncated && error.error_len().is_none() => &bytes[..error.valid_up_to()],
-        _ => bytes,
-    };
-    let mut text = String::from_utf8_lossy(whole).into_owned();
-    if text.contains('\0') {
-        text = text.replace('\0', "\u{fffd}");
-    }
-    if text.len() <= limits::RESPONSE_BYTES {
-        return (text, false);
-    }
-    text.truncate(text.floor_char_boundary(limits::RESPONSE_BYTES));
-    (text, true)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn answers_become_clean_text_within_the_limit() {
-        #[track_caller]
-        fn check(bytes: &[u8], expected: &str) {
-            assert_eq!(clean(bytes, false).0, expected);
-        }
-        check(b"ok", "ok");
-        check(b"a\0b", "a\u{fffd}b");
-        check(&[0xff, b'x'], "\u{fffd}x");
-        check("späť".as_bytes(), "späť");
-        let (text, cut) = clean(&vec![0xff; limits::RESPONSE_BYTES], false);
-        assert!(cut && text.len() <= limits::RESPONSE_BYTES && text.ends_with('\u{fffd}'));
-        let half = &"é".as_bytes()[..1];
-        assert_eq!(clean(&[b"ab", half].concat(), true), ("ab".to_owned(), false));
-    }
-}

@@ -2,10 +2,13 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
     sync::Arc,
+    task::{Context, Poll},
 };
 
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
 use webhook_model::{
     address::{AddressPolicy, Blocked},
     endpoint_url::is_localhost,
@@ -54,7 +57,7 @@ impl GuardedResolver {
         }
         let addresses = self.dns.addresses(&name).await.ok_or(ResolveError::NoAnswer)?;
         addresses.iter().try_for_each(|address| self.check(*address))?;
-        // Port 0: reqwest then takes the URL's own.
+        // Port 0: the connector then takes the URL's own.
         Ok(addresses.iter().map(|address| SocketAddr::new(*address, 0)).collect())
     }
 
@@ -70,13 +73,18 @@ impl GuardedResolver {
     }
 }
 
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
+impl Service<Name> for GuardedResolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let resolver = self.clone();
-        Box::pin(async move {
-            let addresses = Self::resolve(resolver, name.as_str().to_owned()).await?;
-            Ok(Box::new(addresses.into_iter()) as Addrs)
-        })
+        Box::pin(async move { Ok(resolver.resolve(name.as_str().to_owned()).await?.into_iter()) })
     }
 }
 

@@ -25,6 +25,7 @@ async fn post(transport: &HttpTransport, url: &str) -> Outcome {
         secrets: Secrets::default(),
         timeout: Duration::from_secs(5),
         again_after: None,
+        room: Room::alone(),
     };
     let exchange = transport.send(request.clone()).await;
     match exchange.is_unanswered {
@@ -286,6 +287,7 @@ async fn what_the_endpoint_has_read_is_held_no_longer_while_it_hangs() {
         secrets: Secrets::default(),
         timeout: Duration::from_secs(60),
         again_after: None,
+        room: Room::alone(),
     };
     let transport = HttpTransport::new(policy()).unwrap();
     let sending = tokio::spawn(async move { transport.send(request).await });

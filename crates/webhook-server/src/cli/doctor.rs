@@ -8,7 +8,7 @@ use clap::Args;
 use webhook_api::admin::{GetStatus, Status};
 use webhook_dispatch::{
     Clock, SystemClock, sign,
-    transport::{HttpTransport, Request, Secrets, Transport},
+    transport::{HttpTransport, Request, Room, Secrets, Transport},
 };
 use webhook_log::{Look, medium::OpenError};
 use webhook_model::{EndpointUrl, EventId, Failure, Outcome};
@@ -199,6 +199,7 @@ async fn test_post(report: &mut Report, config: &Config, transport: &HttpTranspo
         secrets: Secrets::default(),
         timeout: PATIENCE,
         again_after: None,
+        room: Room::alone(),
     };
     let exchange = transport.send(request).await;
     let finding = match exchange.outcome {
