@@ -29,12 +29,16 @@ use crate::{
     lines::Together,
     observe::{self, Counters},
     prepared::{Prepared, failed},
+    quiet::{self, Ask, Quiet},
     render::Renderer,
     transport::Transport,
 };
 
 /// How long a stop waits for attempts under way.
 pub const DRAIN: Duration = Duration::from_secs(10);
+
+/// How long it then waits for the store, which has nothing else to do.
+const LAST: Duration = Duration::from_secs(2);
 
 /// Attempts under way or unsettled that lanes in trouble leave to the others, so that no number of endpoints that
 /// hang can take every place.
@@ -80,6 +84,7 @@ pub struct Dispatcher<T, C> {
     timers: BTreeSet<(Millis, SubscriptionId)>,
     attempts: Attempts<T, C>,
     wishes: Wishes,
+    quiet: (Quiet, Ask),
     /// Slots in use beyond the first of each lane.
     extra: usize,
     settling: FuturesUnordered<Settling>,
@@ -130,6 +135,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
             timers: BTreeSet::new(),
             attempts: Attempts::new(means),
             wishes: Wishes::new(),
+            quiet: quiet::channel(),
             extra: 0,
             settling: FuturesUnordered::new(),
             unsettled: 0,
@@ -153,6 +159,11 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.wishes.canceller()
     }
 
+    /// By which others make it quiet.
+    pub fn quiet(&self) -> Quiet {
+        self.quiet.0.clone()
+    }
+
     /// Runs until `stop`, then finishes what is under way for at most [`DRAIN`]. What did not finish stays due.
     pub async fn run(mut self, stop: CancellationToken) {
         let log = self.log.clone();
@@ -172,11 +183,12 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 // Asked before the lanes follow: what lets them go has told them of the settings first.
                 let is_held = *hold.borrow_and_update() != Hold::Nothing;
                 self.follow_moved_lanes();
-                if !is_held {
+                if !self.quiet.1.is_wanted() && !is_held {
                     self.start_due();
                 }
             }
             was_ready = is_ready;
+            self.quiet.1.tell(self.attempts.running() + self.unsettled == 0);
             let left = self.timers.first().map(|(at, _)| at.since(self.steady()));
             let timer = async {
                 match left {
@@ -196,6 +208,7 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
                 () = timer => self.wake_timed_lanes(),
                 () = until(patience) => self.hurry(),
                 () = self.bodies.woken() => {}
+                () = self.quiet.1.changed() => {}
             }
         }
         self.drain().await;
@@ -223,13 +236,17 @@ impl<T: Transport, C: Clock> Dispatcher<T, C> {
         self.attempts.abort();
         self.hand_in();
         self.hurry();
-        // The store answers or is gone; either way this does not hang.
-        while let Some((_, result)) = self.settling.next().await {
-            if result.is_err() {
-                tracing::warn!(
-                    "the store did not take the last outcomes; these attempts are made again after the next start"
-                );
+        let last = async {
+            let mut are_taken = true;
+            while let Some((_, result)) = self.settling.next().await {
+                are_taken &= result.is_ok();
             }
+            are_taken
+        };
+        if tokio::time::timeout(LAST, last).await != Ok(true) {
+            tracing::warn!(
+                "the store did not take the last outcomes; these attempts are made again after the next start"
+            );
         }
     }
 

@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
@@ -24,7 +25,7 @@ use webhook_model::{
 };
 
 use crate::{
-    Cancelled, Canceller, Clock, Counters, Dispatcher, Options,
+    Cancelled, Canceller, Clock, Counters, Dispatcher, Options, Quiet,
     clock::Start,
     dispatcher::BODIES_BYTES,
     transport::{Exchange, Request, Transport},
@@ -113,6 +114,7 @@ struct Stage {
     stop: CancellationToken,
     task: JoinHandle<()>,
     canceller: Canceller,
+    quiet: Quiet,
     events: u128,
 }
 
@@ -143,9 +145,9 @@ impl Stage {
         let options = Options { max_in_flight: 8 };
         let counters = Arc::new(Counters::default());
         let dispatcher = Dispatcher::new(log.clone(), script, Arc::clone(&clock), counters, options);
-        let canceller = dispatcher.canceller();
+        let (canceller, quiet) = (dispatcher.canceller(), dispatcher.quiet());
         let task = tokio::spawn(dispatcher.run(stop.clone()));
-        Self { folder, log, clock, hits: received, stop, task, canceller, events: 0 }
+        Self { folder, log, clock, hits: received, stop, task, canceller, quiet, events: 0 }
     }
 
     async fn restart(self) -> Self {
@@ -621,6 +623,59 @@ async fn an_endpoint_that_hangs_holds_no_body_and_the_record_has_it_all_the_same
         let attempts = stage.settled(event, 1).await;
         assert_eq!(attempts[0].payload.as_ref(), Some(&sent[&event]));
     }
+    stage.end().await;
+}
+
+/// What takes long to be made for the record does not keep the outcome from it.
+#[tokio::test]
+async fn at_a_stop_an_answer_that_came_is_recorded_whatever_its_payload_costs() {
+    const LANES: u128 = 120;
+    // A long template is compiled for each payload, off the loop's thread.
+    let costly = serde_json::json!({ "text": format!("{}{{{{ event_id }}}}", "x".repeat(20_000)) });
+    let with = |lane| Subscription { payload_template: Some(costly.clone()), ..subscription(lane) };
+    let mut stage = Stage::whose_endpoints_read((1..=LANES).map(with)).await;
+    let mut hits = Vec::new();
+    for lane in 1..=LANES {
+        stage.submit(lane, 1).await;
+        hits.push(stage.hit().await);
+    }
+    let events: Vec<_> = hits.iter().map(|hit| hit.event).collect();
+    stage.stop.cancel();
+    hits.into_iter().for_each(|hit| hit.answers(200));
+    let Stage { log, task, .. } = stage;
+    task.await.unwrap();
+    let mut bare = 0;
+    for event in events {
+        let attempts = log.read(|snapshot| snapshot.attempts(event)).unwrap().unwrap();
+        assert_eq!(statuses(&attempts), ["success"]);
+        bare += u128::from(attempts[0].payload.is_none());
+    }
+    // Those whose turn it was before the loop heard of the stop are whole.
+    assert!(bare > LANES / 2, "{bare}");
+    assert_eq!(log.read(|snapshot| snapshot.check()).unwrap(), Vec::<String>::new());
+    log.close();
+}
+
+/// What lets nothing be recorded for a time begins when nothing is under way, and nothing is sent before its end.
+#[tokio::test]
+async fn quiet_begins_when_what_is_under_way_is_on_disk_and_lets_nothing_begin() {
+    let mut stage = Stage::new([subscription(1), subscription(2), subscription(99)]).await;
+    let [first] = stage.submit(1, 1).await[..] else { unreachable!() };
+    let hit = stage.hit_of(first).await;
+    let quiet = stage.quiet.clone();
+    let mut silence = Box::pin(quiet.begin());
+    assert!((&mut silence).now_or_never().is_none());
+    let [second] = stage.submit(2, 1).await[..] else { unreachable!() };
+    hit.answers(200);
+    let silence = silence.await;
+    let attempts = stage.log.read(|snapshot| snapshot.attempts(first)).unwrap().unwrap();
+    assert_eq!(statuses(&attempts), ["success"], "it is on disk");
+    let [third] = stage.submit(1, 1).await[..] else { unreachable!() };
+    assert!(matches!(stage.cancel(third).await, Cancelled::Recorded(_)), "the loop has taken several turns");
+    assert!(stage.hits.try_recv().is_err(), "something was sent");
+    drop(silence);
+    stage.hit_of(second).await.answers(200);
+    stage.settled(second, 1).await;
     stage.end().await;
 }
 

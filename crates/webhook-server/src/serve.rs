@@ -114,6 +114,7 @@ impl Sidecar {
             vitals: Arc::clone(&vitals),
             live: Arc::clone(&live),
             canceller: dispatcher.canceller(),
+            quiet: dispatcher.quiet(),
             preview_turn: Semaphore::new(1),
             unread: Arc::clone(&unread),
         });

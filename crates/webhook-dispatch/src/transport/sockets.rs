@@ -303,3 +303,24 @@ async fn what_the_endpoint_has_read_is_held_no_longer_while_it_hangs() {
     stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
     assert!(matches!(sending.await.unwrap().outcome, Outcome::Response { status: 200, .. }));
 }
+
+/// A head that does not end, or a very long one: the limit is what a connection's buffer may take.
+#[tokio::test]
+async fn an_answers_head_has_an_end() {
+    for (bytes, is_read) in [(16 << 10, true), (200 << 10, false)] {
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX: {}\r\n\r\n", "x".repeat(bytes));
+            let _ = stream.write_all(head.as_bytes()).await;
+        });
+        let outcome = post(&HttpTransport::new(policy()).unwrap(), &format!("http://{address}/")).await;
+        match outcome {
+            Outcome::Response { status: 200, .. } => assert!(is_read, "{bytes}"),
+            Outcome::Failed { failure: Failure::Protocol, .. } => assert!(!is_read, "{bytes}"),
+            other => panic!("{bytes}: {other:?}"),
+        }
+        server.await.unwrap();
+    }
+}

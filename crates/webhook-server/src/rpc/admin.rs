@@ -1,6 +1,6 @@
 //! `admin.*`: for the sidecar's own commands. The addon's token is told that these methods do not exist.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use webhook_api::{
     Caller, ErrorKind, Wire,
@@ -13,6 +13,9 @@ use webhook_api::{
 
 use super::{error::RpcError, service::Service};
 use crate::{advice, health, metrics, token::Rotation};
+
+/// Attempts under way end within this time.
+const QUIET_TIME: Duration = Duration::from_secs(75);
 
 impl Administration for Service {
     async fn status(&self, _: &Caller, _: GetStatus) -> Result<Status, RpcError> {
@@ -89,6 +92,12 @@ impl Administration for Service {
     /// Intake and sending wait meanwhile.
     async fn compact(&self, _: &Caller, _: Compact) -> Result<Compacted, RpcError> {
         let before = self.vitals.store_bytes();
+        // What would end meanwhile could not be recorded for minutes, and a stop would lose it.
+        let quiet = tokio::time::timeout(QUIET_TIME, self.quiet.begin()).await;
+        let _quiet = quiet.map_err(|_| {
+            let message = "what is under way did not end and come to disk; see the log, and try again";
+            RpcError::new(ErrorKind::StoreUnavailable, message)
+        })?;
         self.log.compact().await?;
         let after = self.vitals.store_bytes();
         tracing::info!(before, after, "compacted the delivery log");

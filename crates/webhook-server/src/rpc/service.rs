@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 use webhook_api::{ErrorKind, Given, Json, Serve, Wire, field::Whole};
-use webhook_dispatch::Canceller;
+use webhook_dispatch::{Canceller, Quiet};
 use webhook_log::Log;
 use webhook_model::limits;
 
@@ -22,6 +22,8 @@ pub struct Service {
     pub live: Arc<Live>,
     /// By which pending deliveries are cancelled.
     pub canceller: Canceller,
+    /// By which nothing is sent for a time.
+    pub quiet: Quiet,
     /// Held by the preview that is being rendered.
     pub preview_turn: Semaphore,
     /// Answers that callers have not read.
