@@ -1,7 +1,7 @@
 //! Streamable HTTP: who comes in, before the protocol. Both eras are at one address.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     convert::Infallible,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -11,7 +11,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, combinators::BoxBody};
 use rmcp::transport::streamable_http_server::{
-    StreamableHttpServerConfig, StreamableHttpService, session::local::LocalSessionManager,
+    StreamableHttpServerConfig, StreamableHttpService,
+    session::{SessionManager, local::LocalSessionManager},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -25,7 +26,11 @@ use crate::{
 /// The one path.
 const PATH: &str = "/mcp";
 /// Sessions of the older era at a time.
-const SESSIONS: usize = 1000;
+const SESSIONS: usize = 2000;
+/// Of one key; a further one ends its oldest.
+const OF_ONE_KEY: usize = 20;
+/// How long a session may be silent: whoever listens for rare events says nothing meanwhile.
+const SILENT: Duration = Duration::from_secs(12 * 60 * 60);
 /// How long Odoo's word for a key holds at this door; each call asks anew.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 const SESSION: &str = "mcp-session-id";
@@ -40,8 +45,14 @@ pub struct Door {
     sessions: Arc<LocalSessionManager>,
     service: StreamableHttpService<Handler, LocalSessionManager>,
     /// Whose session each is: with another's key nobody may listen.
-    owners: Mutex<HashMap<String, [u8; 32]>>,
+    owners: Mutex<HashMap<String, Owner>>,
     known: Mutex<HashMap<[u8; 32], Instant>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owner {
+    key: [u8; 32],
+    since: Instant,
 }
 
 impl std::fmt::Debug for Door {
@@ -65,7 +76,9 @@ impl Door {
             .enforce_origin_validation()
             .with_json_response(true)
             .with_cancellation_token(stop);
-        let sessions = Arc::new(LocalSessionManager::default());
+        let mut sessions = LocalSessionManager::default();
+        sessions.session_config.keep_alive = Some(SILENT);
+        let sessions = Arc::new(sessions);
         let shared = Arc::clone(&odoo);
         let make = move || Ok(Handler::new(Arc::clone(&shared)));
         let service = StreamableHttpService::new(make, Arc::clone(&sessions), config);
@@ -85,7 +98,7 @@ impl Door {
         let (digest, principal) = (key.digest(), Principal::Key(key));
         let session = request.headers().get(SESSION).and_then(|value| value.to_str().ok()).map(str::to_owned);
         if let Some(session) = &session
-            && self.owners().get(session).is_some_and(|owner| *owner != digest)
+            && self.owners().get(session).is_some_and(|owner| owner.key != digest)
         {
             return plain(StatusCode::NOT_FOUND, "Not Found: Session not found");
         }
@@ -129,18 +142,29 @@ impl Door {
         told
     }
 
-    /// Remembers whose session was opened, and forgets those that are over.
-    async fn note_session(&self, response: &Response<Body>, digest: [u8; 32]) {
+    /// Remembers whose session was opened, forgets those that are over, and ends one that is too many.
+    async fn note_session(&self, response: &Response<Body>, key: [u8; 32]) {
         let Some(session) = response.headers().get(SESSION).and_then(|value| value.to_str().ok()) else {
             return;
         };
-        let open = self.sessions.sessions.read().await;
-        let mut owners = self.owners();
-        owners.retain(|session, _| open.contains_key(session.as_str()));
-        owners.insert(session.to_owned(), digest);
+        let open: HashSet<String> =
+            self.sessions.sessions.read().await.keys().map(|session| session.to_string()).collect();
+        let surplus = {
+            let mut owners = self.owners();
+            owners.retain(|session, _| open.contains(session));
+            owners.insert(session.to_owned(), Owner { key, since: Instant::now() });
+            let of_key = owners.iter().filter(|(_, owner)| owner.key == key);
+            let oldest =
+                of_key.clone().min_by_key(|(_, owner)| owner.since).map(|(session, _)| session.clone());
+            oldest.filter(|_| of_key.count() > OF_ONE_KEY)
+        };
+        if let Some(session) = surplus {
+            let _ = self.sessions.close_session(&session.clone().into()).await;
+            self.owners().remove(&session);
+        }
     }
 
-    fn owners(&self) -> MutexGuard<'_, HashMap<String, [u8; 32]>> {
+    fn owners(&self) -> MutexGuard<'_, HashMap<String, Owner>> {
         self.owners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

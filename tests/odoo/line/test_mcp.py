@@ -298,6 +298,17 @@ def test_whoever_has_no_key_or_a_revoked_one_is_told(line, clients, people):
     assert caught.value.structured["error"]["kind"] == "unknown_key"
 
 
+def test_a_key_has_so_many_sessions_and_its_newest_go_on(line, people):
+    key = people["manager"].key
+    opened = [McpClient(line.mcp.mcp_url, key, LEGACY) for _number in range(22)]
+    for client in opened[2:]:
+        assert client.call("prompts/list")["prompts"]
+    for client in opened[:2]:
+        with pytest.raises(McpError) as caught:
+            client.call("prompts/list")
+        assert caught.value.status == 404
+
+
 def test_strange_pages_hosts_and_sessions_are_refused(line, clients, people):
     for headers, status in (
         ({"Origin": "https://evil.example"}, 403),
