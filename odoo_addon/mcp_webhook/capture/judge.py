@@ -24,6 +24,7 @@ from odoo.models import BaseModel
 from odoo.tools import SQL, Query, split_every
 
 from ..tools import payload, validation
+from ..tools.own_search import searched_by_code
 from ..tools.payload import Broken, BrokenSubscription, Budget, OverBudget
 from ..tools.words import _lt, detailed
 from .apart import Trial
@@ -51,7 +52,8 @@ UNASKED = Broken(
 
 SLICE = 1_000  # records filtered and described together
 STATEMENT_MS = 500  # in somebody's save: of one statement, and of all of one user's
-RECORD_MS = 20  # more, for each record
+TURN_MS = 20  # more, for each time that it asks: deletions come one by one
+RECORD_MS = 1  # and for each record
 TOGETHER = 4  # users' worth of it, for all of them
 MAX_STATEMENTS = 100  # with which one user's values are read, in each slice of a save
 MAX_INNER = 50  # statements that one filter, or one computed value, makes by itself
@@ -325,9 +327,10 @@ class Judge:
         for setting, _model_name, ids in jobs:
             most[setting.user_id] = max(most.get(setting.user_id, 0), len(ids))
         for user_id, records in most.items():
-            self._meter(user_id).grant(records * RECORD_MS)
+            self._meter(user_id).grant(TURN_MS + records * RECORD_MS)
         if most and not self._is_patient:
-            self._meters[None].grant(max(most.values()) * RECORD_MS * TOGETHER)
+            longest = TURN_MS + max(most.values()) * RECORD_MS
+            self._meters[None].grant(longest * TOGETHER)
 
     # -- who matches -----------------------------------------------------------------
 
@@ -376,7 +379,7 @@ class Judge:
         if key not in self._by_code:
             domain = Domain(payload.parse_domain(setting.domain))
             model = self.env[model_name]
-            self._by_code[key] = bool(validation.searched_by_code(domain, model))
+            self._by_code[key] = bool(searched_by_code(domain, model))
         return self._by_code[key]
 
     def _queries(self, setting, model_name, ids):

@@ -7,12 +7,16 @@ rest in a table that only this transaction sees and that ends with it; a savepoi
 its rows back along with the deletion.
 """
 
+import logging
+
 import psycopg2
 
 from odoo.tools import SQL
 
 from ..tools.payload import Broken, CutText
 from ..tools.words import _lt
+
+_logger = logging.getLogger(__name__)
 
 HELD_BYTES = 4 * 1024 * 1024  # of all items of a transaction that wait in memory
 
@@ -30,16 +34,21 @@ _TABLE = SQL(
 
 
 def keep(judge, journal, touched, subscription_id, items):
-    """Keep the items of one subscription.
+    """Keep the items of one subscription. Of what cannot be stored it is still known that
+    it matched, and of all others that they did not.
 
     :param items: `{record id: item}`
-    :raise psycopg2.Error: they cannot be stored; none is kept
     """
     texts = {id_: item for id_, item in items.items() if isinstance(item, str)}
     size = sum(map(len, texts.values()))
     if size and journal.held_bytes + size > HELD_BYTES:
-        judge.end(_insertion(subscription_id, texts))
-        items = {**items, **dict.fromkeys(texts, STORED)}
+        try:
+            judge.end(_insertion(subscription_id, texts))
+            what = STORED
+        except psycopg2.Error:
+            _logger.warning("Deletions are told without values", exc_info=True)
+            what = LOST
+        items = {**items, **dict.fromkeys(texts, what)}
     else:
         journal.held_bytes += size
     touched.parting.setdefault(subscription_id, {}).update(items)

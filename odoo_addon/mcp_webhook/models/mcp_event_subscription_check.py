@@ -7,6 +7,7 @@ from odoo.exceptions import ValidationError
 from odoo.fields import Domain
 
 from ..tools import limits, payload, validation
+from ..tools.own_search import searched_by_code
 from ..tools.sidecar import INLINE_TIMEOUT, SidecarError, SidecarUnreachable
 from .mcp_event_subscription import ASKS_ITSELF
 from .mcp_event_subscription_newer import TOO_OLD
@@ -53,7 +54,7 @@ class McpEventSubscription(models.Model):
             return None
         try:
             domain = Domain(payload.parse_domain(self.domain))
-            return validation.searched_by_code(domain, self.env[self.model_name])
+            return searched_by_code(domain, self.env[self.model_name])
         except (payload.BrokenSubscription, ValueError, TypeError, KeyError):
             return None
 

@@ -212,10 +212,12 @@ class McpEventSubscription(models.Model):
         complete is said by one whose only entry is refused and names no id, for such a one
         changes and deletes nothing."""
         everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
+        before = {s.id: s.write_date for s in everything}
         for subscription in everything:
             subscription._push(client)
         for uuid in self._without_ours(client.ids() - set(everything.mapped("uuid"))):
             _delete(client, uuid)
+        self._mark_newer(before)
         client.sync([{}])
         self.env["mcp.webhook.tombstone"].search(Domain.TRUE).unlink()
 
@@ -262,9 +264,11 @@ class McpEventSubscription(models.Model):
         everything = self.sudo().with_context(active_test=False).search(Domain.TRUE)
         tombstones = self.env["mcp.webhook.tombstone"].search(Domain.TRUE)
         features = self.env["mcp.webhook.sidecar"]._sidecar_features(client)
+        before = {s.id: s.write_date for s in everything}
         wired = {s: s._wire(features) for s in everything.filtered("webhook_url")}
         # an entry that says nothing but its id is refused, and keeps what is stored there
         answer = client.sync([v or {"id": s.uuid} for s, (v, _no) in wired.items()])
+        self._mark_newer(before)
         refused = {entry["id"]: entry["error"] for entry in answer["errors"]}
         for subscription in everything:
             _values, refusal = wired.get(subscription, (None, None))
@@ -276,6 +280,23 @@ class McpEventSubscription(models.Model):
             subscription._note_sync(refusal)
         everything._ask_previous_secrets(client)
         tombstones.unlink()
+
+    @api.model
+    def _mark_newer(self, before):
+        """What was saved since this transaction began has been brought there already, and
+        was just replaced or deleted by the older set: the newer is to go once more. None of
+        these rows has been written here: whoever is late at one begins anew.
+
+        :param before: `{id: write_date}` as this transaction began
+        """
+        name = self._name
+
+        def mark(env):
+            now = env[name].with_context(active_test=False).search(Domain.TRUE)
+            newer = now.filtered(lambda s: before.get(s.id) != s.write_date)
+            newer.filtered(lambda s: not s.sync_pending).sync_pending = True
+
+        in_own_transaction(self.env.registry, mark)
 
     def _hold_there(self, client):
         """What the sidecar has of it goes by an older version: that waits, too."""

@@ -287,7 +287,6 @@ class McpWebhookMirror(models.Model):
             lambda: self._pull(again=True),
             lambda: registry[subscriptions]._bring(registry),
             lambda: registry["mcp.webhook.backfill"]._continue(registry),
-            lambda: outbox._build_late(registry),
             lambda: outbox._sweep(registry),
         ):
             try:
@@ -300,10 +299,12 @@ class McpWebhookMirror(models.Model):
             access._note_success()
         else:
             access._note_failure()
-        self._alone(lambda: registry[subscriptions]._flag_faults(registry))
         for tidy in TIDYING:
             self._alone(lambda t=tidy: in_own_transaction(registry, _locked(t)))
         self._alone(self.env[subscriptions]._let_go)
+        # last: these run code of other models, for as long as that takes
+        self._alone(lambda: registry[subscriptions]._flag_faults(registry))
+        self._alone(lambda: outbox._build_late(registry))
 
     def _alone(self, part):
         """Do one part of the sweep.

@@ -30,6 +30,9 @@ SWEEP_AFTER = 5  # seconds: younger rows are being submitted by their own transa
 SLICE_BYTES = 2 * 1024 * 1024  # of events in one request: memory must not grow with them
 # Refusals that a sync of the subscriptions may cure: ask again before giving up.
 CURABLE = frozenset({"not_found", "inactive"})
+SHARE_SECONDS = 10  # of a sweep, in which one user's events are built late
+# `{database: ids of users}` who have used up theirs in this process's last sweep.
+_tired = {}
 
 
 @dataclass(frozen=True)
@@ -143,34 +146,73 @@ class McpWebhookOutbox(models.Model):
     @classmethod
     def _build_late(cls, registry):
         """Events that were not built when their records were saved, each in a transaction
-        of its own; then they go out, with no wait for another sweep."""
-        after, built = 0, set()
-        while True:
-            with own_environment(registry) as env:
-                env.cr.execute(
-                    """SELECT d.id, d.subscription_id FROM mcp_webhook_outbox o
-                         JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
-                        WHERE d.event IS NULL AND d.id > %s
-                     ORDER BY d.id
-                        LIMIT 1""",
-                    [after],
-                )
-                found = env.cr.fetchone()
-            if not found:
+        of its own; then they go out, with no wait for another sweep.
+
+        What a filter or a field's code takes is its user's: after `SHARE_SECONDS` the rest
+        of theirs waits for another sweep, and there it comes after the others'.
+        """
+        end = time.monotonic() + MAX_SECONDS
+        with own_environment(registry) as env:
+            env.cr.execute("SELECT max(id) FROM mcp_webhook_outbox")
+            (last,) = env.cr.fetchone()
+        spent, built, waiting = {}, set(), _tired.pop(registry.db_name, set())
+        while time.monotonic() < end:
+            slow = {u for u, seconds in spent.items() if seconds > SHARE_SECONDS}
+            found = cls._take_late(registry, last, slow | waiting)
+            if not found and not waiting:
                 break
-            after = found[0]
-            built.add(found[1])
-            try:
-                in_own_transaction(
-                    registry,
-                    lambda env, id_=after: (
-                        env["mcp.webhook.delivery"].browse(id_)._build_late()
-                    ),
-                )
-            except Exception:
-                _logger.exception("The event of delivery %s waits on", after)
+            if not found:
+                waiting = set()
+                continue
+            delivery_id, subscription_id, user_id = found
+            built.add(subscription_id)
+            begun = time.monotonic()
+            cls._build_one(registry, delivery_id)
+            spent[user_id] = spent.get(user_id, 0) + time.monotonic() - begun
+        _tired[registry.db_name] = {u for u, s in spent.items() if s > SHARE_SECONDS}
         if built - {None}:
             cls._submit_built(registry, built - {None})
+
+    @classmethod
+    def _take_late(cls, registry, last, without_users):
+        """The next row to be built goes to the end of the queue: should it cost the process
+        its life, the others come first.
+
+        :param last: the last id that this sweep looks at
+        :return: `(delivery id, subscription id or None, user id)`, or None
+        """
+
+        def take(env):
+            env.cr.execute(
+                """UPDATE mcp_webhook_outbox o
+                      SET id = nextval('mcp_webhook_outbox_id_seq')
+                     FROM (SELECT o.id, o.delivery_id, d.subscription_id,
+                                  COALESCE(s.user_id, 0) AS user_id
+                             FROM mcp_webhook_outbox o
+                             JOIN mcp_webhook_delivery d ON d.id = o.delivery_id
+                        LEFT JOIN mcp_event_subscription s ON s.id = d.subscription_id
+                            WHERE d.event IS NULL AND o.id <= %s
+                              AND COALESCE(s.user_id, 0) != ALL(%s)
+                         ORDER BY o.id
+                            LIMIT 1) found
+                    WHERE o.id = found.id
+                RETURNING found.delivery_id, found.subscription_id, found.user_id""",
+                [last, list(without_users)],
+                log_exceptions=False,
+            )
+            return env.cr.fetchone()
+
+        return in_own_transaction(registry, take)
+
+    @classmethod
+    def _build_one(cls, registry, delivery_id):
+        name = "mcp.webhook.delivery"
+        try:
+            in_own_transaction(
+                registry, lambda env: env[name].browse(delivery_id)._build_late()
+            )
+        except Exception:
+            _logger.exception("The event of delivery %s waits on", delivery_id)
 
     @classmethod
     def _submit_built(cls, registry, subscription_ids):

@@ -5,6 +5,7 @@ from . import test_administrator
 from . import test_ai
 from . import test_approval
 from . import test_binding
+from . import test_built_late
 from . import test_capture
 from . import test_client
 from . import test_connection
@@ -24,6 +25,7 @@ from . import test_mirror
 from . import test_on_demand
 from . import test_one_event
 from . import test_outbox
+from . import test_own_search
 from . import test_payload
 from . import test_promise
 from . import test_rebuilt
@@ -36,8 +38,8 @@ from . import test_rotation
 from . import test_secrets
 from . import test_settings
 from . import test_statements
-from . import test_stored_before
 from . import test_statistics
+from . import test_stored_before
 from . import test_subscription
 from . import test_success
 from . import test_sync

@@ -4,6 +4,7 @@
 
 import json
 import uuid
+from contextlib import closing
 from unittest.mock import patch
 
 from odoo.exceptions import AccessError, UserError
@@ -279,3 +280,26 @@ class WebhookCase(TransactionCase):
         )
         with self.enter_registry_test_mode():
             self.env["mcp.webhook.mirror"]._sweep()
+
+    def allow_time(self):
+        """What is patched within ends with it."""
+        return closing(_Patches(self))
+
+
+class _Patches:
+    """Patches of one test that end before it."""
+
+    def __init__(self, case):
+        self._case, self._patch = case, case.patch
+        self._started = []
+        case.patch = self._start
+
+    def _start(self, *args):
+        patcher = patch.object(*args)
+        patcher.start()
+        self._started.append(patcher)
+
+    def close(self):
+        for patcher in self._started:
+            patcher.stop()
+        self._case.patch = self._patch

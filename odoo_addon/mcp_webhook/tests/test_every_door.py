@@ -510,9 +510,6 @@ class TestBudget(WebhookCase):
 
         return failing
 
-    def allow_time(self):
-        return closing(_Patches(self))
-
     def test_many_values_wait_outside_the_save(self):
         subscription = self.subscribe(enrich_fields="name")
         self.patch(judge.payload, "MAX_VALUES", 0)
@@ -805,6 +802,7 @@ class TestBudget(WebhookCase):
         with (
             patch.object(judge, "STATEMENT_MS", 100),
             patch.object(judge, "RECORD_MS", 0),
+            patch.object(judge, "TURN_MS", 0),
         ):
             self.partner.ref = "1"
             self.env.cr.flush()
@@ -831,6 +829,7 @@ class TestBudget(WebhookCase):
         with (
             patch.object(judge, "STATEMENT_MS", 200),
             patch.object(judge, "RECORD_MS", 0),
+            patch.object(judge, "TURN_MS", 0),
         ):
             for partner in partners:
                 partner.unlink()
@@ -877,22 +876,3 @@ class TestBudget(WebhookCase):
         self.assertLess(of_all, min(of_one + 15, unlimited), cost)
         self.sweep()
         self.assertTrue(all(row.sudo().event for row in self.Delivery.search(told)))
-
-
-class _Patches:
-    """Patches of one test that end before it."""
-
-    def __init__(self, case):
-        self._case, self._patch = case, case.patch
-        self._started = []
-        case.patch = self._start
-
-    def _start(self, *args):
-        patcher = patch.object(*args)
-        patcher.start()
-        self._started.append(patcher)
-
-    def close(self):
-        for patcher in self._started:
-            patcher.stop()
-        self._case.patch = self._patch

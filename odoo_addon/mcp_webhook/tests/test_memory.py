@@ -8,6 +8,7 @@ from contextlib import suppress
 from unittest.mock import patch
 
 from odoo.tests import tagged
+from odoo.tools import SQL, mute_logger
 
 from ..capture import decide, doors, parting
 from .common import WebhookCase
@@ -114,3 +115,26 @@ class TestMemory(WebhookCase):
         self.assertEqual(told, set(banks.ids))
         self.assertIn("failed", rows.mapped("status"))
         self.assertTrue(all(json.loads(row.event) for row in rows if row.event))
+
+    def test_what_cannot_be_stored_is_told_without_values_and_nothing_else_is(self):
+        """The database's role may make no temporary table."""
+        subscription = self.subscribe(
+            "res.bank",
+            event_type="unlink",
+            enrich_fields="street",
+            domain="[('name', '=', 'A')]",
+        )
+        banks = self.banks(2 * SLICE)
+        others = banks[::2]
+        others.write({"name": "B"})
+        self.commit()
+        refused = SQL("SELECT 1 / 0 AS no_right_to_make_a_table")
+        with (
+            patch.object(parting, "_TABLE", refused),
+            mute_logger("odoo.addons.mcp_webhook.capture.parting"),
+        ):
+            banks.unlink()
+            rows = self.rows(subscription)
+        told = {id_ for row in rows for id_ in row.record_ids}
+        self.assertEqual(told, set((banks - others).ids))
+        self.assertIn("failed", rows.mapped("status"))

@@ -154,6 +154,19 @@ class TestServerAction(DemandCase):
             self.env.cr.postcommit.clear()  # as at the end of a transaction
         self.assertEqual(len(self.rows(self.subscription)), 6)
 
+    def test_sweep_is_called_again_when_a_savepoint_took_the_call_back(self):
+        action = self.action()
+        cron = self.env.ref("mcp_webhook.ir_cron_sweep")
+        triggers = self.env["ir.cron.trigger"].search([("cron_id", "=", cron.id)])
+        self.env.cr.postcommit.clear()
+        for kept in (False, True, True):
+            with self.cr.savepoint() as savepoint:
+                self.run_on(self.Partner.create({"name": "A"}), action)
+                if not kept:
+                    savepoint.rollback()
+        found = self.env["ir.cron.trigger"].search([("cron_id", "=", cron.id)])
+        self.assertEqual(len(found - triggers), 1)
+
     def test_what_is_deleted_before_it_is_built_owes_nobody_an_event(self):
         partner = self.Partner.create({"name": "Short-lived"})
         self.run_on(partner)

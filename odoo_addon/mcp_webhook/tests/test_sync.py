@@ -244,3 +244,36 @@ class TestSync(WebhookCase):
         self.env["mcp.event.subscription"]._sync_all()
         self.assertEqual(bad.sync_error, "webhook_url: no")
         self.assertFalse(good.sync_error)
+
+    def test_what_was_saved_while_the_whole_set_was_sent_goes_once_more(self):
+        """It was brought there at once, and then replaced by the older set."""
+        edited, other = self.subscribe(), self.subscribe()
+        for together in (True, False):
+            with self.subTest(together=together):
+                self.save_meanwhile(edited, together)
+                self.assertTrue(edited.sync_pending)
+                self.assertFalse(other.sync_pending)
+                self.commit()
+                self.sweep()
+
+    def save_meanwhile(self, edited, together):
+        def saved(*_args, **_kwargs):
+            self.env.cr.execute(
+                """UPDATE mcp_event_subscription
+                      SET write_date = write_date + interval '1 s' WHERE id = %s""",
+                edited.ids,
+            )
+            return {"created": 0, "updated": 0, "deleted": 0, "errors": []}
+
+        method = "on_subscription_sync" if together else "on_subscription_list"
+        answer = {"subscriptions": [], "next": None}
+        self.patch(
+            self.sidecar,
+            method,
+            saved if together else lambda **_given: saved() and answer,
+        )
+        Subscription = type(self.env["mcp.event.subscription"])
+        self.patch(Subscription, "_fits_in_one_call", lambda _self: together)
+        with self.enter_registry_test_mode():
+            self.env["mcp.event.subscription"]._sync_all()
+        self.env.invalidate_all()

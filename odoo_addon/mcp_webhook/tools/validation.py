@@ -24,6 +24,7 @@ from odoo.tools import SQL
 
 from . import limits
 from .denied_models import holds_secrets, is_secret, tells_a_secret
+from .own_search import has_text, searched_by_code
 from .sidecar import compact
 from .watchable import is_denied, is_watchable
 
@@ -224,79 +225,15 @@ def check_condition_fields(domain, model):
             if leads and holds_secrets(field.comodel_name):
                 raise AccessError(name)
             current = current.env[field.comodel_name]
-            by_name = position == len(names) and not enters and _has_text(condition.value)
+            by_name = position == len(names) and not enters and has_text(condition.value)
             if by_name and tells_a_secret(current):
                 raise AccessError(name)
         if enters and current is not model:
             check_condition_fields(Domain(condition.value), current)
 
 
-# Modules whose `_search` only rewords the question, or orders what is found.
-LIGHT_SEARCHES = frozenset(
-    f"odoo.addons.{name}"
-    for name in (
-        "base.models.res_groups",
-        "event.models.mail_template",
-        "event_sms.models.sms_template",
-        "hr_holidays.models.hr_leave_type",
-        "mail.models.mail_blacklist",
-        "product.models.product_product",
-        "stock.models.stock_quant",
-    )
-)
-
-
-def searched_by_code(domain, model):
-    """The name of a field by which only code of its model's own can search, or None: what
-    such code does, and how long it takes, nobody can say beforehand."""
-    for condition in domain.iter_conditions():
-        current, enters = model, "any" in condition.operator
-        names = condition.field_expr.split(".")
-        for position, name in enumerate(names):
-            field = current._fields.get(name)
-            if field is None:
-                break
-            if _has_own_search(field, current):
-                return name
-            if not field.comodel_name:
-                break
-            current = current.env[field.comodel_name]
-            if (position + 1 < len(names) or enters) and _reads_before_it_finds(current):
-                return name
-        if enters and current is not model:
-            inner = Domain(condition.value)
-            if name := searched_by_code(inner, current):
-                return name
-    return None
-
-
-def _has_own_search(field, model):
-    if field.name == "display_name":
-        return False
-    while field.related:
-        *way, name = field.related.split(".")
-        for step in way:
-            model = model.env[model._fields[step].comodel_name]
-        field = model._fields[name]
-    return bool(field.search)
-
-
-def _reads_before_it_finds(model):
-    return any(
-        "_search" in cls.__dict__ and cls.__module__ not in LIGHT_SEARCHES
-        for cls in type(model).__mro__
-        if cls is not BaseModel
-    )
-
-
 def _is_secret(field, model):
     return is_secret(field) or (field.name == "display_name" and tells_a_secret(model))
-
-
-def _has_text(value):
-    if isinstance(value, list | tuple | set):
-        return any(map(_has_text, value))
-    return isinstance(value, str)
 
 
 # -- fields and paths ----------------------------------------------------------------
