@@ -188,7 +188,7 @@ impl HttpTransport {
         if self.policy.own_port != 0 && url.port() == self.policy.own_port {
             return failed(Failure::BlockedAddress, format!("port {} is the sidecar's own", url.port()));
         }
-        // reqwest never asks a resolver about literal addresses.
+        // No resolver is asked about literal addresses.
         match url.literal_address().map(|address| self.resolver.check(address)) {
             Some(Err(blocked)) => failed(Failure::BlockedAddress, blocked.to_string()),
             _ => Ok(()),
