@@ -32,7 +32,7 @@ fn in_table() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn the_table_of_crates_is_true() {
     assert_eq!(in_table(), in_manifests());
-    assert_eq!(in_table().len(), 5);
+    assert_eq!(in_table().len(), 6);
 }
 
 #[test]
