@@ -1,8 +1,8 @@
 //! The loop of mcp-webhookd: take what is due, render, sign, guard, send, judge, settle.
 //!
 //! [`dispatcher`] is the loop, [`lane`] what it knows of one subscription, [`attempts`] what is under way, [`prepared`]
-//! one attempt's request, [`render`] its payload, [`held`] how much memory all take, [`lines`] the log's.
-//! [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
+//! one attempt's request, [`render`] its payload, [`held`] how much memory all take, [`quiet`] when nothing is sent,
+//! [`lines`] the log's. [`template`] and [`sign`] are pure; [`transport`] is the only part that touches the network.
 
 mod attempts;
 mod cancel;
