@@ -7,6 +7,7 @@ from . import mail_thread
 from . import mcp_webhook_sidecar
 from . import mcp_webhook_export
 from . import mcp_webhook_delivery
+from . import mcp_webhook_delivery_exchange
 from . import mcp_webhook_delivery_mirror
 from . import mcp_webhook_delivery_build
 from . import mcp_webhook_delivery_again

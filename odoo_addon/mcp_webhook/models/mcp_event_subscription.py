@@ -12,6 +12,7 @@ from odoo.fields import Domain
 from ..tools import allowed_hosts, validation
 
 MANAGER = "mcp_webhook.group_manager"
+PROPOSED_ATTEMPTS = 3
 AUTOMATIC_NAME = re.compile(r"[a-z0-9_.]+ (create|write|unlink|all)")
 
 COPIED_NAME = 200  # bytes: with "(copy)" in any language the name fits its limit
@@ -236,6 +237,12 @@ class McpEventSubscription(models.Model):
         help="1 to 20. With more than 1, a failure that may pass (timeout, 5xx, ...) "
         "is tried again after 5 s, 20 s, 80 s and so on, up to 6 hours.",
     )
+    retries = fields.Boolean(
+        "Try Again",
+        compute="_compute_retries",
+        readonly=False,
+        help="Three attempts or more; without it there is one.",
+    )
     paused = fields.Boolean(
         tracking=True, help="Events are recorded and wait; none is lost."
     )
@@ -411,6 +418,17 @@ class McpEventSubscription(models.Model):
 
     def _after_write(self, vals, before):
         """Extended by each part of the model."""
+
+    @api.depends("max_attempts")
+    def _compute_retries(self):
+        for subscription in self:
+            subscription.retries = subscription.max_attempts > 1
+
+    @api.onchange("retries")
+    def _onchange_retries(self):
+        """One click, either way."""
+        if self.retries != (self.max_attempts > 1):
+            self.max_attempts = PROPOSED_ATTEMPTS if self.retries else 1
 
     @api.model
     def default_get(self, fields):

@@ -72,10 +72,10 @@ class McpEventSubscription(models.Model):
         if not self.is_alerting:
             return self.env._("Deliveries to %s succeed again.", self.endpoint_host)
         return self.env._(
-            "Deliveries to %(host)s fail. Open Deliveries: each row says what to do. "
-            "%(reason)s",
+            "Deliveries to %(host)s fail: %(reason)s Open Deliveries: each row says what "
+            "to do.",
             host=self.endpoint_host,
-            reason=self._last_failure().outcome or "",
+            reason=self._last_failure().outcome or self.env._("the log of it is gone."),
         )
 
     @api.depends("failing_since")

@@ -100,7 +100,7 @@ class McpEventSubscription(models.Model):
         return self.env._(
             "Since %(since)s: %(what)s",
             since=format_datetime(self.env, self.failing_since),
-            what=failure.outcome or self.env._("the log of it is gone"),
+            what=failure.outcome or self.env._("the log of it is gone."),
         )
 
     def _why_outage(self):

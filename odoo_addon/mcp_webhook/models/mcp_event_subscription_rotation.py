@@ -10,10 +10,13 @@ from odoo.exceptions import UserError
 from odoo.tools import format_datetime
 
 from ..tools import validation
-from ..tools.sidecar import SidecarError
+from ..tools.sidecar import SidecarError, SidecarUnreachable
+from ..tools.translated import translated
 from .mcp_webhook_delivery_mirror import moment
 
 MAX_HOURS = 168
+ENDS = "subscription.keep_previous_s.end"
+TESTS_ALONE = "delivery.test.new_secret"
 
 
 class McpEventSubscription(models.Model):
@@ -76,6 +79,32 @@ class McpEventSubscription(models.Model):
         self.check_access("write")
         self._check_replaceable()
         return self._dialog("mcp.webhook.rotation", self.env._("Replace the Secret"), {})
+
+    def action_end_previous_secret(self):
+        """Before its time: the receiver has the new one, or the old one is known."""
+        self.ensure_one()
+        self.check_access("write")
+        access = self.env["mcp.webhook.sidecar"].sudo()
+        try:
+            client = access._client()
+            access._introduce(client)
+            if ENDS not in access._sidecar_features(client):
+                raise UserError(
+                    self.env._("This version of the sidecar cannot do that: upgrade it.")
+                )
+            told = client.update(self.uuid, keep_previous_s=0)
+        except SidecarUnreachable as error:
+            raise UserError(
+                self.env._(
+                    "The old secret was not ended. %(reason)s",
+                    reason=translated(self.env, error.reason),
+                )
+            ) from error
+        except SidecarError as error:
+            raise UserError(self._refusal_in_words(self._refusal_of(error))) from error
+        self._note_previous_secret(told)
+        self._message_log(body=self.env._("The old signing secret was ended."))
+        return {"type": "ir.actions.client", "tag": "soft_reload"}
 
     def _check_replaceable(self):
         """The sidecar keeps one secret beside the present one: a second replacement would

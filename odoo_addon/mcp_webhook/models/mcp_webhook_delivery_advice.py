@@ -233,7 +233,7 @@ class McpWebhookDelivery(models.Model):
 
     def _code_advice(self, code):
         if 300 <= code < 400:
-            return self._kind_advice("redirect")
+            return self._redirect_advice()
         if code in (400, 422):
             return self.env._(
                 "The endpoint does not accept the shape of the payload. Compare the "
@@ -266,6 +266,17 @@ class McpWebhookDelivery(models.Model):
             "The endpoint refused it with code %s; its response may say why. Correct the "
             "cause, then redeliver.",
             code,
+        )
+
+    def _redirect_advice(self):
+        target = self._points_to()
+        if not target:
+            return self._kind_advice("redirect")
+        return self.env._(
+            "The endpoint points to %s, and redirects are never followed. If events are "
+            "meant to go there (it is no page to log in), put that address into the "
+            "webhook URL, then redeliver.",
+            target,
         )
 
     def _receiver_advice(self):

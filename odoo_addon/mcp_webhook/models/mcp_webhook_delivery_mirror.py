@@ -11,6 +11,7 @@ from odoo import api, fields, models
 from odoo.tools import SQL
 
 from ..tools.payload import clean
+from .mcp_webhook_delivery_exchange import told_exchange
 
 FINAL = ("success", "failed")
 COUNTED_AT_ONCE = 5000  # failures; the rest by the next pull or sweep
@@ -242,6 +243,7 @@ def _attempt_values(attempt):
         "duration_ms": attempt.get("duration_ms") or 0,
         "finished_at": moment(attempt.get("finished_at")),
         "next_attempt_at": moment(attempt.get("next_attempt_at")),
+        "exchange": told_exchange(attempt),
     }
     if attempt["status"] in FINAL:
         values["event"] = False

@@ -18,6 +18,7 @@ from odoo import api, fields, models
 
 from ..tools.sidecar import SidecarError, SidecarUnreachable
 from ..tools.words import _lt
+from .mcp_webhook_delivery_exchange import FEATURE as EXCHANGE
 from .mcp_webhook_outbox import MAX_SECONDS, in_own_transaction, own_environment
 
 _logger = logging.getLogger(__name__)
@@ -158,7 +159,8 @@ class McpWebhookMirror(models.Model):
             if met and met["log_id"] != state[0]:
                 return Page(met["log_id"], state, met)
             try:
-                answer = client.changes(cursor, PAGE)
+                knows = EXCHANGE in access._sidecar_features(client)
+                answer = client.changes(cursor, PAGE, exchange=knows or None)
             except SidecarError as error:
                 if error.kind == "fenced":
                     access._forget_introduction()

@@ -15,13 +15,16 @@ from ..tools.sidecar import Sidecar, SidecarError, SidecarUnreachable
 
 FEATURES = (
     "delivery.cancel",
+    "delivery.changes.exchange",
     "delivery.redeliver_many.event_ids",
     "delivery.retry_now",
+    "delivery.test.new_secret",
     "dialect.google_chat",
     "event.submit.accepted_to",
     "healthz.proof",
     "subscription.check",
     "subscription.keep_previous_s",
+    "subscription.keep_previous_s.end",
     "subscription.success",
     "system.attach.instance",
     "system.attach.seen",
@@ -116,7 +119,7 @@ class ScriptedSidecar:
         self.accepted_to += 1
         return {"event_id": event["id"], "status": status}
 
-    def on_delivery_changes(self, after, limit=100):
+    def on_delivery_changes(self, after, limit=100, exchange=False):
         if after and not after.startswith(self.log_id):
             raise SidecarError(1, "stale_cursor", "The cursor is of another log.")
         start = int(after.rsplit("/")[-1]) if after else 0

@@ -4,6 +4,7 @@
 
 from unittest.mock import patch
 
+from odoo.exceptions import AccessError
 from odoo.tests import new_test_user, tagged
 from odoo.tools import mute_logger
 from odoo.tools.safe_eval import safe_eval
@@ -250,3 +251,57 @@ class TestRecords(EventCase):
         arch = search._get_combined_arch()
         for name in ("record_names", "payload", "response_body"):
             self.assertEqual(len(arch.xpath(f"//field[@name='{name}']")), 1, name)
+
+
+TOLD = {
+    "path": "/services/T0/B0/path-canary",
+    "request_headers": [["webhook-id", "7"], ["x-token", "[secret]"]],
+    "response_headers": [["location", "https://u:p@x.example/log\0in?next=canary#a"]],
+}
+
+
+@tagged("post_install", "-at_install")
+class TestHeaders(EventCase):
+    """Path and headers of an attempt."""
+
+    def refused(self, **values):
+        self.Partner.create({"name": "Refused"})
+        row = self.rows(self.subscription)[-1]
+        self.commit()
+        error = {"kind": "redirect", "message": "302"}
+        self.sidecar.attempt(
+            row.event_uuid, status="failed", response_code=302, error=error, **values
+        )
+        self.pull()
+        self.env.invalidate_all()
+        return row
+
+    def test_managers_read_what_was_sent_and_what_came_back(self):
+        row = self.refused(exchange=TOLD).with_user(self.admin)
+        self.assertTrue(self.sidecar.last("delivery.changes")["exchange"])
+        self.assertEqual(row.endpoint_path, TOLD["path"])
+        self.assertEqual(row.request_headers, "webhook-id: 7\nx-token: [secret]")
+        self.assertIn("location: https://u:p@x.example/login", row.response_headers)
+        with self.assertRaises(AccessError):
+            row.read(["exchange"])
+
+    def test_nobody_else_is_told_of_them(self):
+        row = self.refused(exchange=TOLD)
+        clerk = new_test_user(self.env, "clerk", groups="base.group_user")
+        for name in ("endpoint_path", "request_headers", "response_headers", "exchange"):
+            with self.assertRaises(AccessError):
+                row.with_user(clerk).read([name])
+
+    def test_advice_names_where_a_redirect_points(self):
+        told = self.refused(exchange=TOLD).advice
+        self.assertIn("https://x.example/login,", told)
+        self.assertNotIn("canary", told)
+        for silent in ({}, {"exchange": {**TOLD, "response_headers": []}}):
+            self.assertIn("Put the final address", self.refused(**silent).advice)
+
+    def test_an_older_sidecar_is_not_asked_for_them(self):
+        self.sidecar.features.discard("delivery.changes.exchange")
+        self.env["mcp.webhook.sidecar"]._forget_features()
+        row = self.refused()
+        self.assertNotIn("exchange", self.sidecar.last("delivery.changes"))
+        self.assertFalse(row.with_user(self.admin).request_headers)

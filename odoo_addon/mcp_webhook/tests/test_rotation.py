@@ -61,7 +61,7 @@ class TestRotation(WebhookCase):
         self.assertIn("Both secrets sign until", self.told())
         with self.enter_registry_test_mode():
             self.dialog.action_test()
-        self.assertEqual(self.dialog.step, "tested")
+        self.assertEqual(self.dialog.step, "both", "nobody has taken it yet")
         (row,) = self.rows(self.subscription, trigger="test")
         self.assertIn(row.advice, self.told())
         self.sidecar.attempt(
@@ -73,6 +73,62 @@ class TestRotation(WebhookCase):
         )
         self.pull()
         self.assertIn("does not trust us", self.told())
+        self.assertEqual(self.dialog.step, "both")
+
+    def take_test(self):
+        with self.enter_registry_test_mode():
+            self.dialog.action_test()
+        row = self.rows(self.subscription, trigger="test")[-1]
+        self.sidecar.attempt(
+            row.event_uuid, trigger="test", status="success", response_code=200
+        )
+        self.pull()
+        self.env.invalidate_all()
+
+    def overlap(self):
+        """The sidecar says so."""
+        later = fields.Datetime.now() + timedelta(hours=24)
+        self.subscription.sudo().previous_secret_until = later
+
+    def test_the_old_one_is_ended_when_the_new_one_was_taken(self):
+        self.switch()
+        self.take_test()
+        self.overlap()
+        self.assertEqual(self.dialog.step, "tested")
+        self.assertTrue(self.dialog.is_overlapping)
+        self.assertIn("the new one alone signed was taken", self.told())
+        self.dialog.action_end()
+        told = self.sidecar.last("subscription.update")
+        self.assertEqual(told, {"id": self.subscription.uuid, "keep_previous_s": 0})
+        self.env.invalidate_all()
+        self.assertFalse(self.subscription.previous_secret_until)
+        self.assertFalse(self.subscription.overlap_notice)
+        self.assertEqual(self.dialog.step, "ended")
+        self.assertIn("the new one alone signs", self.told())
+
+    def test_an_older_sidecar_is_told_nothing_that_it_would_misread(self):
+        self.switch()
+        self.sidecar.features -= {
+            "delivery.test.new_secret",
+            "subscription.keep_previous_s.end",
+        }
+        self.env["mcp.webhook.sidecar"]._forget_features()
+        self.take_test()
+        self.overlap()
+        self.assertIn("both signed was taken", self.told())
+        with self.assertRaisesRegex(UserError, "upgrade it"):
+            self.dialog.action_end()
+        self.assertEqual(self.dialog.step, "tested")
+        self.assertTrue(self.subscription.previous_secret_until)
+
+    def test_a_sidecar_that_does_not_say_so_has_not_ended_it(self):
+        self.switch()
+        self.overlap()
+        self.sidecar.down = True
+        with self.assertRaisesRegex(UserError, "was not ended"):
+            self.dialog.action_end()
+        self.assertTrue(self.subscription.previous_secret_until)
+        self.assertFalse(self.dialog.ended_at)
 
     def test_no_second_replacement_while_both_sign(self):
         """By a dialog that is opened then, and by one that was open before."""

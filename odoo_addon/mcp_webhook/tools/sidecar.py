@@ -112,9 +112,13 @@ class Sidecar:
     def attempts(self, event_id):
         return self.call("delivery.get", {"event_id": event_id})["attempts"]
 
-    def changes(self, after, limit=None):
-        """Returns `{attempts, cursor, more, log_id}`."""
-        return self.call("delivery.changes", _given(after=after, limit=limit))
+    def changes(self, after, limit=None, exchange=None):
+        """Returns `{attempts, cursor, more, log_id}`.
+
+        :param exchange: True: with path and headers of each attempt
+        """
+        wish = _given(after=after, limit=limit, exchange=exchange)
+        return self.call("delivery.changes", wish)
 
     def redeliver(self, event_id):
         return self.call("delivery.redeliver", {"event_id": event_id})
