@@ -11,13 +11,17 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 
 from ..capture.judge import TOO_SLOW, Judge, Setting
+from ..capture.meter import Meter, metered
 from ..tools import payload, validation
 from ..tools.sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
 from ..tools.translated import translated
 from .mcp_webhook_outbox import in_own_transaction, own_environment
 
 MOVED = 5000  # deliveries that one press of a button moves
-LOOKED_MS = 2_000  # that a statement may take for a screen that shows what would leave
+LOOKED_MS = (
+    2_000  # that all statements may take for what a screen shows of what would leave
+)
+LOOKED_STATEMENTS = 500  # of them
 
 
 class TooSlow(UserError):
@@ -270,14 +274,15 @@ class McpEventSubscription(models.Model):
         """What `work()` returns. The filter and the fields may be those of somebody whom
         the reader of the screen has yet to approve; what reading changed is taken back.
 
-        :raise TooSlow: a statement took too long
+        :raise TooSlow: a statement took too long, or there were too many
         """
         cr = self.env.cr
         self.env.flush_all()
         try:
             with cr.savepoint(flush=False) as savepoint:
                 cr.execute("SET LOCAL statement_timeout = %s", [LOOKED_MS])
-                found = work()
+                with metered(cr, Meter(LOOKED_MS), LOOKED_STATEMENTS):
+                    found = work()
                 savepoint.rollback()
         except psycopg2.errors.QueryCanceled as error:
             raise TooSlow(translated(self.env, TOO_SLOW.message)) from error

@@ -5,6 +5,7 @@
 import csv
 import io
 import json
+from unittest.mock import patch
 
 from odoo.exceptions import UserError
 from odoo.tests import Form, new_test_user, tagged
@@ -457,6 +458,24 @@ class TestPreview(WebhookCase):
         self.assertEqual(self.partner.country_id, self.env.ref("base.be"))
         timeout = self.env.execute_query(SQL("SHOW statement_timeout"))
         self.assertEqual(timeout, [("0",)], "as it was")
+
+    def test_code_that_asks_for_ever_holds_up_no_screen(self):
+        """Each statement is quick."""
+
+        def ask(records):
+            while True:
+                records.env.cr.execute("SELECT 1")
+
+        Country = type(self.env["res.country"])
+        self.partner.country_id = self.env.ref("base.fr")
+        subscription = self.subscribe(enrich_fields="country_id")
+        self.env.flush_all()
+        self.env.invalidate_all()
+        with (
+            patch.object(Country, "_compute_display_name", ask),
+            self.assertRaisesRegex(UserError, "too long"),
+        ):
+            subscription._sample_event(self.partner)
 
     def test_record_that_the_user_cannot_read_is_not_shown(self):
         company = self.env["res.company"].create({"name": "Far"})
