@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use webhook_model::{Attempt, EndpointUrl, Failure, Millis, Outcome, Subscription, decide, limits};
+use webhook_model::{Attempt, EndpointUrl, Failure, Millis, Outcome, Subscription, Trigger, decide, limits};
 
 use crate::{
     kept::Compiled,
@@ -99,7 +99,11 @@ impl Prepared {
         for (name, value) in &self.headers {
             headers.append(name.clone(), value.clone());
         }
-        let secrets: Vec<_> = endpoint.signing_secrets(now).collect();
+        let mut secrets: Vec<_> = endpoint.signing_secrets(now).collect();
+        if attempt.trigger == Trigger::Test {
+            // Whether the receiver has the new secret shows only where the old one does not sign as well.
+            secrets.truncate(1);
+        }
         sign::sign(&mut headers, &secrets, attempt.event_id, now, &payload);
         Ok(Request {
             url: Arc::clone(url),

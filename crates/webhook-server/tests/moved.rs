@@ -309,8 +309,9 @@ fn a_secret_that_is_replaced_signs_for_as_long_as_the_call_says() {
     for same in [
         json!({"secret": "another-secret-1"}),
         json!({"secret": "another-secret-1", "keep_previous_s": 60}),
+        json!({"secret": "another-secret-1", "keep_previous_s": 0}),
         json!({"name": "x"}),
-        json!({"keep_previous_s": 0}),
+        json!({"keep_previous_s": 60}),
     ] {
         assert_eq!(update(same.clone()), until, "no other secret came: {same}");
     }
@@ -319,6 +320,13 @@ fn a_secret_that_is_replaced_signs_for_as_long_as_the_call_says() {
         json!({"subscriptions": [{"id": SUBSCRIPTION, "model": "sale.order", "url": receiver.url}]}),
     );
     assert_eq!(signatures(), 2, "a sync without a secret changes nothing");
+    operator.addon("delivery.test", json!({"subscription_id": SUBSCRIPTION}));
+    let test = receiver.next();
+    let alone = test.header("webhook-signature").map_or(0, |text| text.split(' ').count());
+    test.answer(200);
+    assert_eq!(alone, 1, "a test tells whether the receiver has the new secret");
+    assert_eq!(update(json!({"keep_previous_s": 0})), json!(null), "without a secret 0 ends the old one");
+    assert_eq!(signatures(), 1);
     let elsewhere =
         json!({"url": "http://127.0.0.1:9/", "secret": "another-secret-2", "keep_previous_s": 60});
     for (change, count) in [

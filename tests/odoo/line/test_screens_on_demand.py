@@ -49,7 +49,19 @@ def test_secret_is_replaced_while_both_sign(line, page):
     page.click(".modal button[name=action_test]")
     line.wait_rows(subscription, "success", 2)
     page.click(".modal button[name=action_look]")
-    expect(page.locator(".modal div[name=told]")).to_contain_text("The test that both signed was taken")
+    expect(page.locator(".modal div[name=told]")).to_contain_text("The test that the new one alone signed was taken")
+    expect(page.locator(".modal .o_arrow_button_current")).to_have_text("New One Taken")
     shot(page, "secret_tested")
     headers = {name.lower(): value for name, value in line.receiver.on(path)[-1].headers.items()}
+    assert len(headers["webhook-signature"].split()) == 1
+    line.session.create("res.partner", name="Signed by both")
+    line.wait_rows(subscription, "success", 3)
+    headers = {name.lower(): value for name, value in line.receiver.on(path)[-1].headers.items()}
     assert len(headers["webhook-signature"].split()) == 2
+    page.click(".modal button[name=action_end]:visible")
+    expect(page.locator(".modal .o_arrow_button_current")).to_have_text("Old One Ended")
+    shot(page, "secret_ended")
+    line.session.create("res.partner", name="Signed by the new one")
+    line.wait_rows(subscription, "success", 4)
+    headers = {name.lower(): value for name, value in line.receiver.on(path)[-1].headers.items()}
+    assert len(headers["webhook-signature"].split()) == 1

@@ -36,7 +36,7 @@ struct Change {
     event_type: Option<EventFilter>,
     url: Option<Option<EndpointUrl>>,
     secret: Option<Option<SigningSecret>>,
-    keep_previous: Duration,
+    keep_previous: Option<Duration>,
     headers: Option<CustomHeaders>,
     success: Option<Option<Success>>,
     payload_template: Option<Option<Value>>,
@@ -56,7 +56,7 @@ impl Change {
             event_type: given.event_type.get(),
             url: given.url.0.map(|url| read_url(url, policy)).transpose()?,
             secret: given.secret.0.map(read_secret).transpose()?,
-            keep_previous: Duration::from_secs(given.keep_previous_s.get().map_or(0, |seconds| seconds.0)),
+            keep_previous: given.keep_previous_s.get().map(|seconds| Duration::from_secs(seconds.0)),
             headers: given.headers.0.map(read_headers).transpose()?,
             success: given.success.get().map(|condition| Success::parse(&condition.0)).transpose()?,
             payload_template: given
@@ -129,14 +129,16 @@ impl Change {
     }
 
     /// What signs beside the secret as it will be: the one before, for as long as the call says, where it brings another.
+    /// Without a secret, a call that says 0 ends it.
     fn previous_secret(&self, stored: &Subscription, now: Millis) -> Option<PreviousSecret> {
         let old = &stored.endpoint;
         match &self.secret {
             Some(new) if *new != old.secret => {
-                let until = now.plus(self.keep_previous);
+                let until = now.plus(self.keep_previous.unwrap_or_default());
                 let secret = old.secret.clone().filter(|_| new.is_some() && until > now)?;
                 Some(PreviousSecret { secret, until })
             }
+            None if self.keep_previous == Some(Duration::ZERO) => None,
             _ => old.previous_secret.clone(),
         }
     }

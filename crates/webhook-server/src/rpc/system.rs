@@ -14,12 +14,14 @@ use super::{error::RpcError, fence::fenced, service::Service};
 
 /// What this version takes beyond the first version of the interface, besides methods: a caller sends only what stands
 /// here.
-const FEATURES: [&str; 10] = [
+const FEATURES: [&str; 12] = [
     "delivery.redeliver_many.event_ids",
+    "delivery.test.new_secret",
     "dialect.google_chat",
     "event.submit.accepted_to",
     "healthz.proof",
     "subscription.keep_previous_s",
+    "subscription.keep_previous_s.end",
     "subscription.success",
     "subscription.url_null",
     "system.attach.instance",
