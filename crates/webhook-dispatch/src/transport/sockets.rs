@@ -17,11 +17,15 @@ fn policy() -> NetworkPolicy {
 }
 
 async fn post(transport: &HttpTransport, url: &str) -> Outcome {
+    send(transport, url, Bytes::from_static(b"{}")).await
+}
+
+async fn send(transport: &HttpTransport, url: &str, body: Bytes) -> Outcome {
     let rules = UrlPolicy { allow_http: true, addresses: policy().addresses, own_port: 0 };
     let request = Request {
         url: Arc::new(EndpointUrl::parse(url, &rules).unwrap()),
         headers: HeaderMap::new(),
-        body: Bytes::from_static(b"{}"),
+        body,
         secrets: Secrets::default(),
         timeout: Duration::from_secs(5),
         again_after: None,
@@ -236,6 +240,35 @@ async fn a_stray_byte_behind_an_answer_costs_no_delivery() {
         assert!(matches!(outcome, Outcome::Response { status: got, .. } if got == status), "{outcome:?}");
     }
     server.await.unwrap();
+}
+
+/// An answer that comes while the body is still being sent, on a connection that is then reset, for nobody reads the rest.
+#[tokio::test]
+async fn an_early_answer_counts_though_the_connection_is_reset() {
+    const TIMES: usize = 20;
+    for bytes in [250_000, 8 << 20] {
+        let (listener, address) = listen().await;
+        let server = tokio::spawn(async move {
+            for _ in 0..TIMES {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut text = Vec::new();
+                while !text.windows(4).any(|end| end == b"\r\n\r\n") {
+                    assert!(stream.read_buf(&mut text).await.unwrap() > 0);
+                }
+                // There is more to read, so that closing resets.
+                assert_eq!(stream.peek(&mut [0]).await.unwrap(), 1);
+                let answer = "HTTP/1.1 413 Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        let transport = HttpTransport::new(policy()).unwrap();
+        for time in 0..TIMES {
+            let outcome =
+                send(&transport, &format!("http://{address}/"), Bytes::from(vec![b'x'; bytes])).await;
+            assert!(matches!(outcome, Outcome::Response { status: 413, .. }), "{bytes}, {time}: {outcome:?}");
+        }
+        server.await.unwrap();
+    }
 }
 
 /// The first address takes no connection: its queue is full, so the kernel drops what comes.
