@@ -18,7 +18,7 @@ from odoo.orm.environments import Transaction
 from odoo.tools import SQL
 from odoo.tools.misc import Callbacks
 
-from .meter import unmetered
+from ..tools.meter import unmetered
 
 HOOKS = ("precommit", "postcommit", "prerollback", "postrollback")
 

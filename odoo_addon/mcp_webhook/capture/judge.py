@@ -24,11 +24,11 @@ from odoo.models import BaseModel
 from odoo.tools import SQL, Query, split_every
 
 from ..tools import payload, validation
+from ..tools.meter import Meter, OverMeter, metered
 from ..tools.own_search import searched_by_code
 from ..tools.payload import Broken, BrokenSubscription, Budget, OverBudget
 from ..tools.words import _lt, detailed
 from .apart import Trial
-from .meter import Meter, OverMeter, metered
 
 _logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from odoo.exceptions import UserError
 from odoo.fields import Domain
 
 from ..capture.judge import TOO_SLOW, Judge, Setting
-from ..capture.meter import Meter, metered
 from ..tools import payload, validation
+from ..tools.meter import Meter, metered
 from ..tools.sidecar import PATIENT_TIMEOUT, SidecarError, SidecarUnreachable
 from ..tools.translated import translated
 from .mcp_webhook_outbox import in_own_transaction, own_environment

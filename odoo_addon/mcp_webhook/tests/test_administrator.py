@@ -7,7 +7,7 @@ import io
 import json
 from unittest.mock import patch
 
-from odoo.exceptions import UserError
+from odoo.exceptions import UserError, ValidationError
 from odoo.tests import Form, new_test_user, tagged
 from odoo.tools import SQL, mute_logger
 
@@ -476,6 +476,26 @@ class TestPreview(WebhookCase):
             self.assertRaisesRegex(UserError, "too long"),
         ):
             subscription._sample_event(self.partner)
+
+    def test_look_at_a_filter_has_an_end(self):
+        """At save, and each minute for what was saved before."""
+
+        def ask(model, operator, value):
+            while True:
+                model.env.cr.execute("SELECT 1")
+
+        domain = "[('country_id.display_name', '=', 'x')]"
+        subscription = self.subscribe(domain=domain)
+        self.assertFalse(subscription.is_faulty)
+        with patch.object(type(self.env["res.country"]), "_search_display_name", ask):
+            with self.assertRaisesRegex(ValidationError, "domain: .*too often"):
+                self.subscribe(domain=domain)
+            self.env["mcp.event.subscription"]._flag_faults(self.env.registry)
+            subscription.invalidate_recordset()
+            self.assertTrue(subscription.is_faulty)
+        self.env["mcp.event.subscription"]._flag_faults(self.env.registry)
+        subscription.invalidate_recordset()
+        self.assertFalse(subscription.is_faulty)
 
     def test_record_that_the_user_cannot_read_is_not_shown(self):
         company = self.env["res.company"].create({"name": "Far"})

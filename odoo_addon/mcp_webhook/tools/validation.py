@@ -24,11 +24,13 @@ from odoo.tools import SQL
 
 from . import limits
 from .denied_models import holds_secrets, is_secret, tells_a_secret
+from .meter import Meter, metered
 from .own_search import has_text, searched_by_code
 from .sidecar import compact
 from .watchable import is_denied, is_watchable
 
 MAX_DOTS = 3  # in an enrich path
+TRIED_STATEMENTS = 200  # with which a filter is looked at, by whatever code it runs
 TRIED_MS = 2_000  # that the database may take to look at a filter
 EVENT_TYPES = ("create", "write", "unlink", "all")
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -144,9 +146,10 @@ def check_domain(env, label, text, model_name, user, is_thorough=True, runs_code
         domain = Domain(value)
         check_condition_fields(domain, model)
         if runs_code or not searched_by_code(domain, model):
-            domain.validate(model)
-            if is_thorough and value:
-                _try_domain(domain, model)
+            with metered(env.cr, Meter(TRIED_MS), TRIED_STATEMENTS):
+                domain.validate(model)
+                if is_thorough and value:
+                    _try_domain(domain, model)
     except AccessError:
         refuse(
             label,

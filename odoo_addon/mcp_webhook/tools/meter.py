@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import psycopg2
 
+TOO_MUCH = "it asks the database too often, or for too long"
+
 
 class OverMeter(psycopg2.errors.QueryCanceled):
     """What the user's subscriptions had in this transaction is used up."""
@@ -52,7 +54,7 @@ class Metered:
             return super().execute(*args, **kwargs)
         if meter.left <= 0 or self._mcp_webhook_statements <= 0:
             self._mcp_webhook_statements = -1  # also where whoever called goes on
-            raise OverMeter
+            raise OverMeter(TOO_MUCH)
         self._mcp_webhook_statements -= 1
         begun = time.monotonic()
         try:
@@ -92,7 +94,7 @@ def metered(cr, meter, statements):
     try:
         yield
         if cr._mcp_webhook_statements < 0:
-            raise OverMeter
+            raise OverMeter(TOO_MUCH)
     finally:
         cr._mcp_webhook_meter = None
         if cr.__class__ is _metered(kept):
