@@ -3,7 +3,7 @@
 {
     "name": "MCP Webhook",
     "summary": "Durable, signed webhooks for any model, delivered by a sidecar",
-    "version": "19.0.1.0.1",
+    "version": "19.0.1.0.2",
     "author": "mcp-webhookd contributors",
     "license": "LGPL-3",
     "development_status": "Beta",

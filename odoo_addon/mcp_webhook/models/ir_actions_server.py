@@ -23,7 +23,7 @@ class IrActionsServer(models.Model):
         domain="[('model_name', '=', model_name)]",
         ondelete="set null",
         help="Its address, secret, fields and template are used, and its user and filter "
-        "decide what leaves.",
+        "determine what is sent.",
     )
 
     @api.constrains("state", "model_id", "mcp_webhook_subscription_id")

@@ -127,13 +127,13 @@ class McpEventSubscription(models.Model):
         ondelete="set null",
         index=True,
         tracking=True,
-        help="Whose rights, companies and language decide what leaves. Records that "
+        help="Whose rights, companies and language determine what is sent. Records that "
         "this user cannot read fire nothing.",
     )
     connection = fields.Char(
         copy=False,
         readonly=True,
-        help="What made this subscription; empty when it was made by hand.",
+        help="What made this subscription; empty when it was created manually.",
     )
     domain = fields.Char(
         "Filter",

@@ -59,7 +59,7 @@ class McpEventSubscription(models.Model):
     def _why_not_on_demand(self):
         """Which of its settings lets nothing be sent on demand, or None."""
         if not self.webhook_url:
-            return self.env._("Give it a webhook URL first, then send.")
+            return self.env._("Set a webhook URL before sending.")
         if not self.active:
             return self.env._("It is inactive: activate it first, then send.")
         if self.approval == "waiting":

@@ -62,7 +62,7 @@ class McpWebhookDelivery(models.Model):
         [
             ("event", "Event"),
             ("retry", "Retry"),
-            ("manual", "Redelivered by hand"),
+            ("manual", "Redelivered manually"),
             ("test", "Test"),
             ("backfill", "Sent on demand"),
             ("action", "Server action"),

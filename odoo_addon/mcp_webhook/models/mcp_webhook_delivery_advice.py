@@ -242,7 +242,7 @@ class McpWebhookDelivery(models.Model):
             )
         if code in (401, 403):
             return self.env._(
-                "The endpoint does not trust us. Check the signing secret and the token "
+                "The endpoint rejected our credentials. Check the signing secret and the token "
                 "in the headers with its owner, replace them, then redeliver."
             )
         if code in (404, 405, 410):

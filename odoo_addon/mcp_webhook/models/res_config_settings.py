@@ -36,7 +36,7 @@ class ResConfigSettings(models.TransientModel):
     mcp_webhook_wake_url = fields.Char(
         "Wake-up Address",
         config_parameter="mcp_webhook.wake_url",
-        help="Where the sidecar knocks when there is news. Empty: this Odoo on loopback "
+        help="What the sidecar calls when there is news. Empty: this Odoo on loopback "
         "when the sidecar is there too and the dbfilter of the server leads to this "
         "database there, else the web base URL.",
     )

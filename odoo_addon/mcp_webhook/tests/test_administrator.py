@@ -32,8 +32,8 @@ ERROR_KINDS = (
 CODES = {
     301: "redirect",
     400: "shape",
-    401: "trust",
-    403: "trust",
+    401: "rejected",
+    403: "rejected",
     404: "address",
     405: "address",
     408: "receiver",

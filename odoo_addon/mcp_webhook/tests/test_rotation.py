@@ -72,7 +72,7 @@ class TestRotation(WebhookCase):
             error={"kind": "http_status", "message": "401"},
         )
         self.pull()
-        self.assertIn("does not trust us", self.told())
+        self.assertIn("rejected our credentials", self.told())
         self.assertEqual(self.dialog.step, "both")
 
     def take_test(self):

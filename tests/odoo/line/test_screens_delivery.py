@@ -69,7 +69,7 @@ def test_form_shows_the_exact_payload_and_response(line, page):
     [
         (301, "redirects are never followed"),
         (400, "shape of the payload"),
-        (401, "does not trust us"),
+        (401, "rejected our credentials"),
         (404, "nothing at this address"),
         (429, "Too many requests"),
         (500, "trouble of its own"),

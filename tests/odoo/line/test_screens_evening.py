@@ -118,7 +118,7 @@ class Login(Moved):
 
 
 class Token(Broken):
-    name, told, repair = "401: an old token", "does not trust us", "the token in the headers"
+    name, told, repair = "401: an old token", "rejected our credentials", "the token in the headers"
     values: ClassVar[dict] = {"webhook_headers": "Authorization: Bearer old"}
 
     @staticmethod
