@@ -232,7 +232,9 @@ class McpEventSubscription(models.Model):
         if not self.webhook_url:
             raise UserError(self.env._("Set a webhook URL before testing."))
         if not self.active:
-            raise UserError(self.env._("The subscription is inactive. Activate it before testing."))
+            raise UserError(
+                self.env._("The subscription is inactive. Activate it before testing.")
+            )
         if self.approval == "waiting":
             raise UserError(self.env._("It waits for approval: approve it, then test."))
         fault = self._why_nothing_is_sent(is_thorough=True)

@@ -61,8 +61,8 @@ class McpEventSubscription(models.Model):
         for subscription in self:
             subscription.approval_request = subscription.approval == "waiting" and (
                 self.env._(
-                    "%(user)s wants these events sent to %(host)s, and needs your approval: "
-                    "the host is not among the allowed ones, or the subscription has "
+                    "%(user)s wants these events sent to %(host)s, and needs your "
+                    "approval: the host is not among the allowed ones, or the subscription has "
                     "a secret or headers. Nothing is sent until you approve. Look at the "
                     "filter, the address and the preview below: that is what would leave.",
                     user=subscription.user_id.name,

@@ -86,8 +86,8 @@ class McpEventSubscription(models.Model):
         return result
 
     def _user_came_or_went(self):
-        """Their rights determine what is sent. The form says it at once, the sidecar is told
-        when it answers."""
+        """Their rights determine what is sent. The form says it at once, the sidecar is
+        told when it answers."""
         self._flag_fault()
         self.sync_pending = True
         self._sync_after_commit()

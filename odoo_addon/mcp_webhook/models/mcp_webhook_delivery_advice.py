@@ -242,8 +242,8 @@ class McpWebhookDelivery(models.Model):
             )
         if code in (401, 403):
             return self.env._(
-                "The endpoint rejected our credentials. Check the signing secret and the token "
-                "in the headers with its owner, replace them, then redeliver."
+                "The endpoint rejected our credentials. Check the signing secret and the "
+                "token in the headers with its owner, replace them, then redeliver."
             )
         if code in (404, 405, 410):
             return self.env._(
