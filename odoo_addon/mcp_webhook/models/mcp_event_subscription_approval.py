@@ -64,7 +64,8 @@ class McpEventSubscription(models.Model):
                     "%(user)s wants these events sent to %(host)s, and needs your "
                     "approval: the host is not among the allowed ones, or the subscription "
                     "has a secret or headers. Nothing is sent until you approve. Look at "
-                    "the filter, the address and the preview below: that is what would leave.",
+                    "the filter, the address and the preview below: that is what would "
+                    "leave.",
                     user=subscription.user_id.name,
                     host=subscription.endpoint_host,
                 )
