@@ -48,6 +48,7 @@ OF_RECORD = {
         **dict.fromkeys(
             (
                 "action_approve",
+                "action_end_previous_secret",
                 "action_explain",
                 "action_open_backfills",
                 "action_open_deliveries",
@@ -157,7 +158,7 @@ OF_DIALOG = {
     "mcp.webhook.redelivery": {"action_redeliver": MANAGER},
     "mcp.webhook.rejection": {"action_reject": MANAGER},
     "mcp.webhook.rotation": dict.fromkeys(
-        ("action_look", "action_switch", "action_test"), MANAGER
+        ("action_end", "action_look", "action_switch", "action_test"), MANAGER
     ),
     "mcp.webhook.secret": {"action_noted": MANAGER},
     "mcp.webhook.send": {"action_send": MANAGER},

@@ -395,7 +395,7 @@ class TestBackfill(DemandCase):
             with self.assertRaisesRegex(UserError, words):
                 self.dialog(**values).action_send()
         for values, words in (
-            ({"webhook_url": False}, "webhook URL first"),
+            ({"webhook_url": False}, "Set a webhook URL"),
             ({"event_type": "unlink"}, "tells of deletions"),
             ({"active": False}, "inactive"),
         ):

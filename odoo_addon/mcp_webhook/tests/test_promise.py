@@ -664,10 +664,10 @@ class TestWitness(PromiseCase):
         stale = [True]
         changes = self.sidecar.on_delivery_changes
 
-        def once(after, limit=100):
+        def once(after, limit=100, **wished):
             if after and stale.pop():
                 raise SidecarError(1, "stale_cursor", "of another past")
-            return changes(after, limit)
+            return changes(after, limit, **wished)
 
         self.sidecar.on_delivery_changes = once
         self.assertTrue(self.pull())

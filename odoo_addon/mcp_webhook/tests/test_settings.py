@@ -29,7 +29,7 @@ class TestSendTest(WebhookCase):
     def test_not_now_is_said_with_the_reason(self):
         subscription = self.subscribe()
         for values, words in (
-            ({"webhook_url": False}, "webhook URL first"),
+            ({"webhook_url": False}, "Set a webhook URL"),
             ({"active": False}, "inactive"),
             ({"approval": "waiting"}, "approval"),
         ):

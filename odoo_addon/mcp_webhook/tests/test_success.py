@@ -266,8 +266,10 @@ class TestOverlap(SuccessCase):
             self.assertEqual(subscription.previous_secret_until, until)
             self.assertIn("previous secret signs as well", subscription.overlap_notice)
             del self.sidecar.on_subscription_update, self.sidecar.on_subscription_get
-            subscription.webhook_secret = SECRET
+            # 0 hours: the one before ends, also while two sign
+            subscription.write({"webhook_secret": SECRET, "secret_overlap_hours": 0})
             self.commit()
+            subscription.secret_overlap_hours = 24
             self.assertFalse(subscription.overlap_notice)
         subscription.previous_secret_until = "2020-01-01"
         self.assertFalse(subscription.overlap_notice)

@@ -19,7 +19,8 @@ URL = "https://hooks.example.com/x"
 SUBSCRIPTION = "mcp.event.subscription"
 # What a copy takes over: what leaves and how, and nobody's word, secret or state.
 COPIED = """
-    company_id count_recomputed dialect domain enrich_fields event_type max_attempts
+    company_id count_recomputed dialect domain enrich_fields event_type in_session
+    include_own_changes max_attempts
     max_in_flight model_id on_demand one_event_per_record paused payload_template
     secret_overlap_hours success_equals success_not_html success_pointer timeout_s user_id
     watched_field_ids webhook_url
