@@ -15,7 +15,7 @@ from daemon import PROJECT, Daemon
 def load_client():
     """The addon's client, in a package that runs nothing of the addon's own: it must need nothing of Odoo."""
     package = types.ModuleType("client")
-    package.__path__ = [str(PROJECT / "odoo_addon/mcp_webhook")]
+    package.__path__ = [str(PROJECT / "odoo_addon/mcp_webhook/tools")]
     sys.modules["client"] = package
     return importlib.import_module("client.sidecar")
 
@@ -100,7 +100,7 @@ class Conversations(unittest.TestCase):
 
     def test_the_client_knows_no_odoo(self):
         for name in ("sidecar", "connection"):
-            text = (PROJECT / f"odoo_addon/mcp_webhook/{name}.py").read_text()
+            text = (PROJECT / f"odoo_addon/mcp_webhook/tools/{name}.py").read_text()
             self.assertNotRegex(text, r"(?m)^\s*(import|from) odoo")
 
     def test_the_comparison_can_say_no(self):
