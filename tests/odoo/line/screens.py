@@ -79,8 +79,9 @@ def select(page, field, text):
 
 
 def save(page):
-    """Saves the form."""
-    page.click(".o_form_button_save")
+    """Saves the form. Its look may say "saved" for a moment before it is."""
+    with page.expect_response(lambda answer: answer.url.endswith("/web_save")):
+        page.click(".o_form_button_save")
     expect(page.locator(".o_form_saved")).to_be_visible()
 
 
