@@ -32,6 +32,10 @@ test-line *FILTER: _release
 test-mcp *OPTIONS: _release
     python3 tests/odoo/mcp_judges/run.py {{OPTIONS}}
 
+# An administrator's evening: eleven broken endpoints repaired on the screens, each press counted (tests/odoo/EVENING.md).
+evening: _release
+    python3 tests/odoo/line_tests.py eleven
+
 # The operator's day: documentation, dashboard and alerts (real Prometheus), the client; installs what it needs from Debian.
 test-ops: _release
     @python3 tests/step.py ops python3 -u tests/ops/run.py

@@ -22,6 +22,8 @@ def main():
     else:
         # Two lines beside each other, each with everything of its own: most of the time one waits for a browser.
         command += ["-n", "2", "--dist", "loadfile"]
+        # An evening has a recipe of its own: `just evening`.
+        command += [f"--ignore={folder / 'test_screens_evening.py'}"]
     environment = dict(os.environ, PYTHONDONTWRITEBYTECODE="1")
     done = subprocess.run([str(part) for part in command], env=environment, check=False, stdout=subprocess.PIPE, text=True)
     print(done.stdout, end="")
